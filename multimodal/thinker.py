@@ -1,0 +1,182 @@
+"""The Thinker: spans in, hidden states kept, tokens out one by one.
+
+Positions are handed in, never computed inside the model, and every conversation has its own cache, so one set
+of weights serves many conversations at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from multimodal.audio import AudioEncoder, token_count
+from multimodal.kv_cache import KvCache
+from multimodal.media import AudioClip, Picture, VideoClip
+from multimodal.prompt import AudioSpan, ImageSpan, Span, TextSpan, VideoSpan
+from multimodal.sampler import Sampler
+from multimodal.tmrope import Cursor, Tmrope
+from multimodal.vision import VisionEncoder
+
+
+@dataclass
+class ThinkerMemory:
+    """What the Thinker remembers of one conversation: its cache and where the next span stands."""
+
+    cache: KvCache
+    cursor: Cursor = Cursor()
+
+    @property
+    def length(self) -> int:
+        return self.cache.length
+
+    def fork(self) -> ThinkerMemory:
+        return ThinkerMemory(self.cache.fork(), self.cursor)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One token that went through the model: its id, last hidden state and embedding, each [1, D]."""
+
+    token: int
+    hidden: torch.Tensor
+    embedding: torch.Tensor
+
+
+class Thinker:
+    """model: Qwen2_5OmniThinkerForConditionalGeneration."""
+
+    def __init__(self, model: Any, audio: AudioEncoder, vision: VisionEncoder, tmrope: Tmrope) -> None:
+        self.model = model
+        self.audio = audio
+        self.vision = vision
+        self.tmrope = tmrope
+        self.rows_computed = 0  # rows that went through the language model, for tests and statistics
+        self._text = model.model.language_model
+        self._embed = self._text.embed_tokens
+
+    @property
+    def device(self) -> torch.device:
+        return self._embed.weight.device
+
+    def new_memory(self) -> ThinkerMemory:
+        return ThinkerMemory(KvCache(self._text.config.num_hidden_layers))
+
+    def span(
+        self, medium: AudioClip | Picture | VideoClip, time_source: Literal["index", "capture"] = "index"
+    ) -> AudioSpan | ImageSpan | VideoSpan:
+        """A medium with its encoder input. time_source: where a video's time ids come from, index ÷ fps as the
+        reference counts or the frames' own presentation times."""
+        if isinstance(medium, AudioClip):
+            features = self.audio.features(medium)
+            return AudioSpan(token_count(features.shape[1]), features)
+        if isinstance(medium, Picture):
+            patches, grid = self.vision.picture_patches(medium)
+            return ImageSpan(grid, patches)
+        patches, grid = self.vision.frame_patches(medium.frames)
+        step = self.vision.temporal_patch
+        times = tuple(float(t) for t in medium.times_sec[::step]) if time_source == "capture" else None
+        sound = None
+        if medium.audio is not None:
+            features = self.audio.features(_aligned(medium.audio))
+            sound = AudioSpan(token_count(features.shape[1]), features)
+        return VideoSpan(grid, step / medium.fps, times, sound, patches)
+
+    @torch.inference_mode()
+    def embed_tokens(self, ids: list[int]) -> torch.Tensor:
+        """Embedding rows [n, D]."""
+        return self._embed(torch.tensor(ids, device=self.device))
+
+    @torch.inference_mode()
+    def embed(self, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
+        """Input rows [n, D] of a span, media encoded, and the same rows with media at zero, as the Talker reads them."""
+        ids = self.tmrope.ids(span)
+        rows = self.embed_tokens(ids)
+        if isinstance(span, TextSpan):
+            return rows, rows
+        token_ids = torch.tensor(ids, device=self.device)
+        control = self.tmrope.control
+        silent = rows.clone()
+        if isinstance(span, AudioSpan):
+            self._fill(rows, token_ids == control.audio, self.audio.encode(span.features))
+        elif isinstance(span, ImageSpan):
+            self._fill(rows, token_ids == control.image, self.vision.encode(span.features, span.grid))
+        else:
+            self._fill(rows, token_ids == control.video, self.vision.encode(span.features, span.grid))
+            if span.audio is not None:
+                self._fill(rows, token_ids == control.audio, self.audio.encode(span.audio.features))
+        silent[torch.isin(token_ids, torch.tensor(control.media, device=self.device))] = 0
+        return rows, silent
+
+    @staticmethod
+    def _fill(rows: torch.Tensor, where: torch.Tensor, values: torch.Tensor) -> None:
+        assert int(where.sum()) == len(values), "encoder output and placeholders differ in number"
+        rows[where] = values.to(rows.dtype)
+
+    @torch.inference_mode()
+    def forward(self, memory: ThinkerMemory, rows: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
+        """Append input rows [n, D] at positions [3, n] to the memory's cache; last hidden states [n, D].
+
+        The cursor is left alone: who lays spans advances it.
+        """
+        self.rows_computed += len(rows)
+        output = self._text(
+            inputs_embeds=rows[None],
+            position_ids=torch.from_numpy(positions)[:, None].to(rows.device),  # [3, 1, n]
+            past_key_values=memory.cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state[0]
+
+    @torch.inference_mode()
+    def read(self, memory: ThinkerMemory, spans: list[Span]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append whole spans. Returns last hidden states [n, D] and the Talker's rows [n, D]: hidden state +
+        embedding, the embedding left out at media."""
+        embedded = [self.embed(span) for span in spans]
+        positions, cursor = self.tmrope.place_all(spans, memory.cursor)
+        hidden = self.forward(memory, torch.cat([rows for rows, _ in embedded]), positions)
+        memory.cursor = cursor
+        return hidden, hidden + torch.cat([silent for _, silent in embedded])
+
+    @torch.inference_mode()
+    def next_token(self, hidden: torch.Tensor, sampler: Sampler) -> int:
+        """Draw the token after a position whose last hidden state [D] is given."""
+        return sampler.draw(self.model.lm_head(hidden))
+
+    def decode(
+        self, memory: ThinkerMemory, hidden: torch.Tensor, sampler: Sampler, stop: frozenset[int], limit: int
+    ) -> Iterator[Step | int]:
+        """Write a reply after the position with last hidden state `hidden` [D].
+
+        Yields each drawn id as soon as it is known (an int), then the `Step` of its pass through the model.
+        The last id of a reply, a stop token or the one at `limit`, is only yielded as an id: it has not been
+        through the model.
+        """
+        first = memory.cursor.next_decoded
+        for index in range(limit):
+            token = self.next_token(hidden, sampler)
+            yield token
+            if token in stop or index == limit - 1:
+                return
+            step = self.step(memory, token, first + index)
+            hidden = step.hidden[0]
+            yield step
+
+    @torch.inference_mode()
+    def step(self, memory: ThinkerMemory, token: int, position: int) -> Step:
+        """Pass one text token through the model at `position` (the same on all three axes)."""
+        embedding = self.embed_tokens([token])
+        hidden = self.forward(memory, embedding, np.full((3, 1), position, np.int64))
+        return Step(token, hidden, embedding)
+
+
+def _aligned(track: AudioClip) -> AudioClip:
+    """A sound track that begins with the first frame: its head cut off, or silence put in front."""
+    shift = round(track.start_sec * track.rate_hz)
+    if shift == 0 or shift <= -len(track.samples):
+        return track
+    samples = track.samples[-shift:] if shift < 0 else np.concatenate([np.zeros(shift, np.float32), track.samples])
+    return AudioClip(samples, track.rate_hz)

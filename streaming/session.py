@@ -1,0 +1,431 @@
+"""A conversation: turns in, text and speech out while they are made.
+
+    append(turn) → spans ─┐
+                          ├→ Thinker ── rows ──→ Talker ── codes ──→ Token2Wav ──→ SpeechChunk
+    respond(options) ─────┘     └→ TextDelta                                        ResponseDone
+
+Each stage runs in its own thread for the length of one response and owns its model's cache meanwhile. Caches
+are kept between turns and extended: a turn costs its own tokens, whatever came before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from multimodal.checkpoint import Checkpoint
+from multimodal.errors import TandemError
+from multimodal.prompt import Span, TextSpan, Turn
+from multimodal.sampler import Sampler
+from multimodal.thinker import Step
+from multimodal.tmrope import Cursor
+from multimodal.token2wav import SpeechStream, Voice, Windows
+from streaming.channel import Channel, Stale
+from streaming.detokenizer import Detokenizer
+from streaming.events import Code, CodesEnd, Event, ReplyEnd, ReplyRow, ResponseDone, SpeechChunk, TextDelta, Usage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ResponseOptions:
+    """How to answer.
+
+    voice: a name of the checkpoint's voices, None for its first. greedy: always the most likely token, in text
+    and speech. seed: of text and speech sampling and of Token2Wav's noise; None draws one.
+    whole_speech: make the waveform in one piece at the end, as the reference does, instead of in windows.
+    """
+
+    voice: str | None = None
+    speech: bool = True
+    max_text_tokens: int = 1024
+    max_codes: int = 4096
+    greedy: bool = False
+    seed: int | None = None
+    whole_speech: bool = False
+    windows: Windows = Windows()
+
+    def __post_init__(self) -> None:
+        if self.max_text_tokens < 1 or self.max_codes < 1:
+            raise ValueError("max_text_tokens and max_codes want numbers from 1")
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Rows [n, D] the Talker has yet to read, at positions [3, n]; the first is row number `start`."""
+
+    start: int
+    rows: torch.Tensor
+    positions: np.ndarray
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.rows)
+
+
+@dataclass
+class _Reply:
+    """One response while it is made. Written by its stages, read by the conversation after they ended."""
+
+    generation: int
+    started: float
+    options: ResponseOptions
+    voice: Voice | None
+    generators: dict[str, torch.Generator]
+    current: Callable[[], bool]
+    out: Channel[Event | _StageEnd]
+    rows: Channel[ReplyRow | ReplyEnd]
+    codes: Channel[Code | CodesEnd]
+    prompt_read: threading.Event = field(default_factory=threading.Event)
+    prompt_length: int = 0
+    prompt_cursor: Cursor = Cursor()
+    prefill_tokens: int = 0
+    ids: list[int] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    code_count: int = 0
+    text: str = ""
+    status: Literal["completed", "length", "cancelled", "failed"] = "completed"
+    error: str | None = None
+    first_text_ms: float | None = None
+    first_audio_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class _StageEnd:
+    name: str
+
+
+class Conversation:
+    """Turns of one conversation with one checkpoint. One response at a time; not shared between threads.
+
+    system: the system prompt, None for the checkpoint's own. clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, system: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.turns: list[Turn] = []
+        self.system = checkpoint.system_prompt if system is None else system
+        self._clock = clock
+        self._generation = 0
+        self._requested: float | None = None
+        self._spans: list[Span] = list(checkpoint.prompt.turn("system", [self.system]))
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget the caches; everything is read again before the next reply."""
+        self._thinker = self.checkpoint.thinker.new_memory()
+        self._talker = self.checkpoint.talker.new_memory() if self.checkpoint.talker else None
+        self._pending: list[Span] = list(self._spans)
+        self._blocks: list[RowBlock] = []
+
+    @property
+    def generation(self) -> int:
+        """Number of the newest response; older events are stale."""
+        return self._generation
+
+    @property
+    def length(self) -> int:
+        """Tokens of the conversation so far, read or not."""
+        return sum(len(self.checkpoint.thinker.tmrope.ids(span)) for span in self._spans)
+
+    def append(self, turn: Turn) -> None:
+        """Add a turn: media are turned into encoder input at once, so a bad one is refused here, and the turn is
+        added as a whole or not at all."""
+        requested = self._clock()
+        prompt, thinker = self.checkpoint.prompt, self.checkpoint.thinker
+        if turn.ids is not None:
+            spans = [*prompt.open_turn(turn.role, []), *prompt.reply(turn.ids)]
+        else:
+            parts = [part if isinstance(part, str) else thinker.span(part) for part in turn.content]
+            spans = prompt.turn(turn.role, parts)
+        self._requested = self._requested if self._requested is not None else requested
+        self.turns.append(turn)
+        self._spans += spans
+        self._pending += spans
+
+    def fork(self) -> Conversation:
+        """An independent conversation that continues from here; caches are copied, not recomputed."""
+        twin = Conversation(self.checkpoint, self.system, self._clock)
+        twin.turns = list(self.turns)
+        twin._spans = list(self._spans)
+        twin._pending = list(self._pending)
+        twin._blocks = list(self._blocks)
+        twin._thinker = self._thinker.fork()
+        twin._talker = self._talker.fork() if self._talker else None
+        return twin
+
+    def cancel(self) -> None:
+        """Stop the response being made, from any thread. What it wrote so far stays in the conversation."""
+        self._generation += 1
+
+    def respond(self, options: ResponseOptions = ResponseOptions()) -> Iterator[Event]:
+        """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
+
+        Closing the iterator cancels. Raises VoiceError before anything is computed.
+        """
+        speech = options.speech and self.checkpoint.talker is not None
+        voice = self.checkpoint.voice(options.voice) if speech else None
+        return self._run(options, voice)
+
+    def _run(self, options: ResponseOptions, voice: Voice | None) -> Iterator[Event]:
+        reply = self._begin(options, voice)
+        stages = {"thinker": self._think}
+        if voice is not None:
+            stages |= {"talker": self._talk, "token2wav": self._voice_codes}
+        threads = [
+            threading.Thread(target=self._stage, args=(name, stage, reply), name=name, daemon=True)
+            for name, stage in stages.items()
+        ]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        try:
+            while running:
+                event = reply.out.poll(1.0)
+                if isinstance(event, _StageEnd):
+                    running -= 1
+                elif event is not None and event.generation == self._generation:
+                    yield event
+        finally:
+            if running:  # the reader went away
+                self._generation += 1
+            for thread in threads:
+                thread.join()
+            done = self._commit(reply)
+        yield done
+
+    def _begin(self, options: ResponseOptions, voice: Voice | None) -> _Reply:
+        self._generation += 1
+        generation = self._generation
+
+        def current() -> bool:
+            return self._generation == generation
+
+        seed = options.seed if options.seed is not None else int(torch.seed() % 2**31)
+        generators = {name: torch.Generator().manual_seed(seed) for name in ("noise",)}
+        generators |= {
+            name: torch.Generator(self.checkpoint.device).manual_seed(seed + 1 + i)
+            for i, name in enumerate(("thinker", "talker"))
+        }
+        started = self._requested if self._requested is not None else self._clock()
+        self._requested = None
+        return _Reply(
+            generation=generation,
+            started=started,
+            options=options,
+            voice=voice,
+            generators=generators,
+            current=current,
+            # What the application has not read yet; large enough that a slow reader never stops a stage for long.
+            out=Channel(lambda: True, size=0),
+            rows=Channel(current, size=0),
+            codes=Channel(current),
+        )
+
+    def _stage(self, name: str, work: Callable[[_Reply], None], reply: _Reply) -> None:
+        """Run one stage to its end; whatever happens, the reader learns that it ended."""
+        try:
+            work(reply)
+        except Stale:
+            pass
+        except Exception as error:
+            if not isinstance(error, TandemError):
+                log.exception("%s failed", name)
+            if reply.error is None:
+                reply.error = str(error) if isinstance(error, TandemError) else _explain(name, error)
+            self._generation += 1
+        finally:
+            reply.out.put(_StageEnd(name))
+
+    # --- stages ---------------------------------------------------------------------------------------
+
+    def _think(self, reply: _Reply) -> None:
+        """Read what is new, then write the reply token by token."""
+        thinker, memory = self.checkpoint.thinker, self._thinker
+        opening = self.checkpoint.prompt.open_turn("assistant", [])
+        new = [*self._pending, *opening]
+        before = memory.length
+        cursor = memory.cursor
+        hidden, rows = thinker.read(memory, new)
+        positions, _ = thinker.tmrope.place_all(new, cursor)
+        self._blocks.append(RowBlock(before, rows, positions))
+        self._spans += opening
+        self._pending = []
+        reply.prompt_length, reply.prompt_cursor = memory.length, memory.cursor
+        reply.prefill_tokens = len(rows)
+        reply.prompt_read.set()
+
+        options = reply.options
+        sampling = self.checkpoint.thinker_sampling
+        if options.greedy:
+            sampling = replace(sampling, do_sample=False)
+        sampler = Sampler(sampling, reply.generators["thinker"])
+        if sampling.repetition_penalty != 1.0:
+            sampler.seen |= {i for span in self._spans for i in thinker.tmrope.ids(span)}
+        stop = self.checkpoint.stop
+        text = Detokenizer(self.checkpoint.tokenizer)
+        reply.status = "length"
+        for made in thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens):
+            if isinstance(made, Step):
+                reply.steps.append(made)
+                if reply.voice is not None:
+                    reply.rows.put(ReplyRow(reply.generation, made.token, made.hidden + made.embedding))
+                elif not reply.current():
+                    raise Stale
+                continue
+            reply.ids.append(made)
+            if made in stop:
+                reply.status = "completed"
+            else:
+                self._tell_text(reply, text.push(made))
+        self._tell_text(reply, text.finish())
+        if reply.voice is not None:
+            reply.rows.put(ReplyEnd(reply.generation))
+
+    def _tell_text(self, reply: _Reply, delta: str) -> None:
+        if not reply.current():
+            raise Stale
+        reply.text += delta
+        if delta:
+            if reply.first_text_ms is None:
+                reply.first_text_ms = self._since(reply)
+            reply.out.put(TextDelta(reply.generation, delta))
+
+    def _talk(self, reply: _Reply) -> None:
+        """Read the conversation's rows, then speak: one code for each reply row, and on to the end."""
+        talker, memory = self.checkpoint.talker, self._talker
+        assert talker is not None and memory is not None and reply.voice is not None
+        while not reply.prompt_read.wait(0.02):
+            if not reply.current():
+                raise Stale
+        for block in self._blocks:
+            skip = max(0, memory.length - block.start)
+            if skip < len(block.rows):
+                talker.read(memory, block.rows[skip:], block.positions[:, skip:])
+        self._blocks = []
+        base = memory.length
+        assert base == reply.prompt_length, "the Talker and the Thinker disagree about the conversation's length"
+        sampling = self.checkpoint.talker_sampling
+        if reply.options.greedy:
+            sampling = replace(sampling, do_sample=False)
+        sampler = talker.sampler(Sampler(sampling, reply.generators["talker"]))
+        limit = reply.options.max_codes
+        try:
+            spoken = talker.speak(
+                memory, reply.prompt_cursor, reply.voice.bos_token, self._reply_rows(reply), sampler, limit
+            )
+            for code in spoken:
+                reply.code_count += 1
+                reply.codes.put(Code(reply.generation, code))
+        finally:
+            memory.cache.crop_to(base)
+        reply.codes.put(CodesEnd(reply.generation, "length" if reply.code_count == limit else "stop"))
+
+    def _reply_rows(self, reply: _Reply) -> Iterator[torch.Tensor]:
+        while isinstance(event := reply.rows.get(), ReplyRow):
+            yield event.row
+
+    def _voice_codes(self, reply: _Reply) -> None:
+        """Turn codes into sound, window by window."""
+        token2wav = self.checkpoint.token2wav
+        assert token2wav is not None and reply.voice is not None
+
+        def noise(frames: int) -> torch.Tensor:
+            return token2wav.noise(frames, reply.generators["noise"])
+
+        if reply.options.whole_speech:
+            codes = [event.code for event in self._reply_codes(reply)]
+            if codes:
+                self._tell_sound(
+                    reply, token2wav.speech(codes, reply.voice, noise(len(codes) * token2wav.repeats))
+                )
+            return
+        stream = SpeechStream(token2wav, reply.voice, reply.options.windows, noise)
+        for event in self._reply_codes(reply):
+            samples = stream.push(event.code)
+            if samples is not None:
+                self._tell_sound(reply, samples)
+        self._tell_sound(reply, stream.finish())
+
+    def _reply_codes(self, reply: _Reply) -> Iterator[Code]:
+        while isinstance(event := reply.codes.get(), Code):
+            yield event
+        if event.reason == "length":
+            reply.status = "length"
+
+    def _tell_sound(self, reply: _Reply, samples: np.ndarray) -> None:
+        if len(samples) == 0:
+            return
+        if not reply.current():
+            raise Stale
+        assert self.checkpoint.token2wav is not None
+        if reply.first_audio_ms is None:
+            reply.first_audio_ms = self._since(reply)
+        reply.out.put(SpeechChunk(reply.generation, samples, self.checkpoint.token2wav.rate_hz))
+
+    def _since(self, reply: _Reply) -> float:
+        return (self._clock() - reply.started) * 1000
+
+    # --- after the stages -----------------------------------------------------------------------------
+
+    def _commit(self, reply: _Reply) -> ResponseDone:
+        """Make the reply part of the conversation: its rows stay in the Thinker's cache and go to the Talker's
+        as prompt rows. Where decoding counted positions otherwise than a prompt would, it is read again."""
+        if reply.error is not None:
+            reply.status = "failed"
+        elif reply.generation != self._generation:
+            reply.status = "cancelled"
+        if reply.prompt_read.is_set() and reply.error is None:
+            self._remember(reply)
+        else:
+            # Before the prompt was read nothing is known to be whole in the caches.
+            if reply.prompt_read.is_set():
+                self._spans = self._spans[: -len(self.checkpoint.prompt.open_turn("assistant", []))]
+            self._reset()
+        usage = Usage(reply.prompt_length, reply.prefill_tokens, len(reply.ids), reply.code_count)
+        return ResponseDone(
+            generation=reply.generation,
+            status=reply.status,
+            text=reply.text,
+            usage=usage,
+            first_text_ms=reply.first_text_ms,
+            first_audio_ms=reply.first_audio_ms,
+            total_ms=self._since(reply),
+            error=reply.error,
+        )
+
+    def _remember(self, reply: _Reply) -> None:
+        thinker, memory = self.checkpoint.thinker, self._thinker
+        ids = tuple(i for i in reply.ids if i not in self.checkpoint.stop)
+        closing = self.checkpoint.prompt.reply(ids)
+        self.turns.append(Turn("assistant", (reply.text,), ids=ids))
+        self._spans += closing
+        done = memory.length - reply.prompt_length  # reply tokens that went through the model
+        start = reply.prompt_cursor
+        if start.next_decoded == start.last + 1:
+            steps = reply.steps[:done]
+            if steps:
+                positions, memory.cursor = thinker.tmrope.place(TextSpan(ids[:done]), start)
+                rows = torch.cat([step.hidden + step.embedding for step in steps])
+                self._blocks.append(RowBlock(reply.prompt_length, rows, positions))
+        else:
+            memory.cache.crop_to(reply.prompt_length)
+            done = 0
+        rest: list[Span] = [TextSpan(ids[done:])] if ids[done:] else []
+        self._pending = [*rest, closing[-1]]
+
+
+def _explain(stage: str, error: BaseException) -> str:
+    """One line for a fault that is not the user's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return "out of memory: start a new conversation, use shorter media, or a smaller model"
+    return f"the {stage} failed ({type(error).__name__}): the log has the details; the conversation can go on"
