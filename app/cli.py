@@ -1,0 +1,130 @@
+"""Commands and flags. What a command does is in the module of its name, imported when it runs: `--help` must not
+wait for torch."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperCommand
+
+from app.config import MOST_TOKENS, ConfigError, resolve
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+MEDIA_FLAGS = ("image", "audio", "video")
+
+app = typer.Typer(
+    name="tandem",
+    help="A multimodal assistant: it sees, hears, thinks and speaks, on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class MediaOrder(TyperCommand):
+    """A command that knows the order of its media flags: options of the same name are collected together, and the
+    order between different names is lost otherwise. `ctx.meta["media"]`: [(flag name, value), …] as typed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        waiting = {name: iter(values.get(name) or ()) for name in MEDIA_FLAGS}
+        ctx.meta["media"] = [(one.name, next(waiting[one.name])) for one in order if one.name in waiting]
+        return super().parse_args(ctx, args)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """What the user can mend ends in one line on standard error and exit status 2; Ctrl-C in 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if isinstance(error, ConfigError) or _is_user_error(error):
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            sys.exit(EXIT_USER_ERROR)
+        raise
+
+
+def _is_user_error(error: Exception) -> bool:
+    """Without importing `multimodal` for an error that cannot have come from there."""
+    errors = sys.modules.get("multimodal.errors")
+    return errors is not None and isinstance(error, cast(Any, errors).TandemError)
+
+
+Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="A name, a checkpoint folder or a hub id.")]
+
+
+@app.command(cls=MediaOrder)
+def ask(
+    ctx: typer.Context,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="The question; '-' reads it from standard input."),
+    ] = None,
+    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A picture. Repeats.")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A sound file. Repeats.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A video, with its sound. Repeats.")] = None,
+    speak: Annotated[Path | None, typer.Option(metavar="FILE", help="Speak the answer into this WAV file.")] = None,
+    voice: Annotated[str | None, typer.Option(metavar="NAME", help="The voice; `models` lists them.")] = None,
+    model: Model = None,
+    no_speech: Annotated[bool, typer.Option("--no-speech", help="Text only; the Talker is not loaded.")] = False,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest answer, in text tokens.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
+    conversation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Go on with the conversation in this file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on a line of its own.")] = False,
+) -> None:
+    """Answer a question about text, pictures, sounds and videos; media keep the order in which they are typed."""
+    with user_errors():
+        config = resolve(
+            {
+                "model": model,
+                "voice": voice,
+                "speech": False if no_speech else None,
+                "max_tokens": max_tokens,
+                "seed": seed,
+                "greedy": greedy or None,
+                "device": device,
+                "dtype": dtype,
+            }
+        )
+        from app.ask import Question, answer
+
+        question = Question.collect(text, ctx.meta["media"], speak=speak, conversation=conversation, config=config)
+        status = answer(question, config, as_json=as_json)
+    raise typer.Exit(status)
+
+
+@app.command()
+def models(model: Model = None) -> None:
+    """List the checkpoints on this machine, with their sizes and voices."""
+    with user_errors():
+        from app.models import print_models
+
+        print_models(resolve({"model": model}))
+
+
+@app.command()
+def doctor(model: Model = None) -> None:
+    """Check versions, devices, memory and checkpoints, and say what to do about what is not right."""
+    with user_errors():
+        from app.doctor import print_report
+
+        healthy = print_report(resolve({"model": model}))
+    raise typer.Exit(0 if healthy else EXIT_FAILED)
