@@ -19,7 +19,7 @@ DYNAMIC_RANGE = 8.0  # log10 units below the loudest bin; fixed in WhisperFeatur
 
 
 def token_count(mel_frames: int) -> int:
-    """Audio tokens of a clip: a stride-2 convolution, then average pooling by 2 (transformers' `audio_seqlens` rule)."""
+    """Audio tokens of a clip: a stride-2 convolution, then average pooling by 2 (`audio_seqlens` in transformers)."""
     return ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1 if mel_frames > 0 else 0
 
 

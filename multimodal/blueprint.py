@@ -312,7 +312,8 @@ def byte_level_tokenizer(merges_from: Any = None) -> Any:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={ch: i for i, ch in enumerate(alphabet)}, merges=[]))
     split = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -334,7 +335,7 @@ def write_processor_files(folder: Path, blueprint: Blueprint, tokenizer: Any) ->
 
     tokenizer: a `tokenizers.Tokenizer` with exactly vocab_size − len(SPECIAL_TOKENS) entries.
     """
-    from transformers import Qwen2TokenizerFast
+    from transformers import Qwen2Tokenizer
 
     ordinary = blueprint.vocab_size - len(SPECIAL_TOKENS)
     assert tokenizer.get_vocab_size() == ordinary, (tokenizer.get_vocab_size(), ordinary)
@@ -349,11 +350,11 @@ def write_processor_files(folder: Path, blueprint: Blueprint, tokenizer: Any) ->
         "audio_eos_token": "<|audio_eos|>",
     }
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    fast = Qwen2TokenizerFast(
+    fast = Qwen2Tokenizer(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        unk_token=None,
+        unk_token=None,  # pyright: ignore[reportArgumentType]
         bos_token=None,
         extra_special_tokens=extra,
         clean_up_tokenization_spaces=False,
@@ -394,14 +395,26 @@ def write_model(folder: Path, model: Any, voices: dict[str, Any], max_shard: str
     torch.save(voices, folder / "spk_dict.pt")
 
 
-def write_random_checkpoint(folder: Path, seed: int = 0, blueprint: Blueprint = TINY) -> Path:
-    """Write a seeded random checkpoint of `blueprint` to `folder` and return the folder."""
+def write_random_checkpoint(
+    folder: Path, seed: int = 0, blueprint: Blueprint = TINY, tokenizer: Any = None, max_shard: str = "300KB"
+) -> Path:
+    """Write a seeded random checkpoint of `blueprint` to `folder` and return the folder.
+
+    tokenizer: as for `write_processor_files`; single bytes if None, which fits TINY.
+
+    Weights are scaled so that every layer passes on about the power it was given. With transformers' own small
+    initial weights the layers hardly matter beside the residual stream, speech is silence, and whoever compares
+    two implementations on such a checkpoint compares nothing.
+    """
     import torch
     from transformers import Qwen2_5OmniForConditionalGeneration
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2_5OmniForConditionalGeneration(blueprint.config())
+        _spread_weights(model)
+        # The vocoder's residual blocks add up to a hundred times a waveform's range.
+        model.token2wav.code2wav_bigvgan_model.conv_post.weight.data *= 0.01
         ids = blueprint.special_ids()
         voices = {
             name: {
@@ -411,6 +424,24 @@ def write_random_checkpoint(folder: Path, seed: int = 0, blueprint: Blueprint = 
             }
             for i, name in enumerate(("Ada", "Ben"))
         }
-    write_model(folder, model, voices, max_shard="300KB")
-    write_processor_files(folder, blueprint, byte_level_tokenizer())
+    write_model(folder, model, voices, max_shard)
+    write_processor_files(folder, blueprint, byte_level_tokenizer() if tokenizer is None else tokenizer)
     return folder
+
+
+def _spread_weights(model: Any) -> None:
+    """Draw every matrix anew with variance 1 ÷ inputs, biases a tenth of that deviation, embeddings with variance 1."""
+    import torch
+    from torch import nn
+
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Embedding):
+                module.weight.normal_()
+            elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d):
+                inputs = module.weight[0].numel()
+                if isinstance(module, nn.ConvTranspose1d):  # [in, out, kernel]; each output sees kernel ÷ stride taps
+                    inputs = module.weight.shape[0] * module.kernel_size[0] // module.stride[0]
+                module.weight.normal_(std=inputs**-0.5)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.1 * inputs**-0.5)

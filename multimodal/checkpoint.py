@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from multimodal.audio import AudioEncoder
-from multimodal.errors import CheckpointError, VoiceError
+from multimodal.errors import CheckpointError, TandemError, VoiceError
 from multimodal.prompt import ControlIds, PromptFormat
 from multimodal.sampler import Sampling
 from multimodal.talker import Talker
@@ -69,12 +69,12 @@ class Checkpoint:
 def resolve(source: str | Path) -> str:
     """A folder path or hub id that transformers can load; CheckpointError says what is wrong with anything else."""
     text = str(source)
-    for folder in (Path(text).expanduser(), BUILT_IN / text):
+    for folder in () if not text else (Path(text).expanduser(), BUILT_IN / text):
         if folder.is_dir():
             if not (folder / "config.json").is_file():
                 raise CheckpointError(f"{text}: no config.json in this folder; point --model at a checkpoint's folder")
             return str(folder)
-    if Path(text).exists():
+    if text and Path(text).exists():
         raise CheckpointError(f"{text} is a file: --model wants a checkpoint's folder, a built-in name or a hub id")
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
         return text
@@ -97,38 +97,68 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load(
-    source: str | Path, *, device: str | None = None, dtype: str | None = None, speech: bool = True
-) -> Checkpoint:
+def load(source: str | Path, *, device: str | None = None, dtype: str | None = None, speech: bool = True) -> Checkpoint:
     """Load a checkpoint. device: cuda or cpu (chosen if None); dtype: float32, bfloat16 or float16 (on a CPU
     float32, elsewhere the file's own). Token2Wav always runs in float32, as the reference requires."""
-    from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration, Qwen2_5OmniProcessor
-
     where = resolve(source)
-    place = torch.device(device or default_device())
+    place = _device(device or default_device())
     if dtype is not None and dtype not in DTYPES:
         raise CheckpointError(f"dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
     chosen = DTYPES[dtype] if dtype else (torch.float32 if place.type == "cpu" else "auto")
     try:
-        config = Qwen2_5OmniConfig.from_pretrained(where)
-        if config.model_type != "qwen2_5_omni":
-            raise CheckpointError(f"{source} is a {config.model_type} checkpoint, not Qwen2.5-Omni")
-        config.enable_audio_output = bool(speech and config.enable_audio_output)
-        processor = Qwen2_5OmniProcessor.from_pretrained(where)
-        model = _load_model(Qwen2_5OmniForConditionalGeneration, where, config, chosen)
-    except CheckpointError:
+        model, processor = _read(str(source), where, chosen, speech)
+        return _assemble(str(source), where, model.to(place).eval(), processor, place)
+    except TandemError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"cannot load {source}: {_first_line(error)}") from error
-    model = model.to(place).eval()
-    return _assemble(str(source), where, model, processor, place)
+    except Exception as error:  # whatever the libraries that read a stranger's files raise about them
+        reason = _first_line(error).rstrip(".")
+        raise CheckpointError(f"cannot load {source}: {reason}; repair it or choose another model") from error
 
 
-def _load_model(cls: Any, where: str, config: Any, dtype: Any) -> Any:
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+    except RuntimeError:
+        raise CheckpointError(f"device {name!r}: choose cpu or cuda") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(f"device {name!r}: torch finds no GPU here; choose cpu")
+    return place
+
+
+def _read(source: str, where: str, dtype: Any, speech: bool) -> tuple[Any, Any]:
+    """transformers' model, with its speaker_map, and processor."""
+    from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration, Qwen2_5OmniProcessor
     from transformers.utils import logging
+    from transformers.utils.hub import cached_file
 
+    # Checked on the file itself: transformers fills whatever is not there with the sizes of the 7B model.
+    written, _ = Qwen2_5OmniConfig.get_config_dict(where)
+    kind = written.get("model_type")
+    if kind != "qwen2_5_omni":
+        raise CheckpointError(f"{source} is a {kind or 'nameless'} checkpoint, not Qwen2.5-Omni: choose another model")
+    if absent := [part for part in ("thinker_config", "talker_config", "token2wav_config") if part not in written]:
+        raise CheckpointError(f"cannot load {source}: its config.json has no {absent[0]}; download it again")
+    config = Qwen2_5OmniConfig.from_pretrained(where)
+    config.enable_audio_output = bool(speech and config.enable_audio_output)
+    processor = Qwen2_5OmniProcessor.from_pretrained(where)
     logging.disable_progress_bar()
-    return cls.from_pretrained(where, config=config, dtype=dtype)
+    # Past the class's own from_pretrained, which cannot tell which weights were missing and drew those at random.
+    omni = Qwen2_5OmniForConditionalGeneration
+    loaded: Any = super(omni, omni).from_pretrained(where, config=config, dtype=dtype, output_loading_info=True)
+    model, info = loaded
+    if absent := sorted(set(info["missing_keys"]) & {name for name, _ in model.named_parameters()}):
+        raise CheckpointError(
+            f"cannot load {source}: its files lack {len(absent)} weights, such as {absent[0]}; download it again"
+        )
+    if model.has_talker:
+        try:
+            model.load_speakers(cached_file(where, "spk_dict.pt"))
+        except Exception as error:
+            raise CheckpointError(
+                f"cannot load {source}: spk_dict.pt, its voices, is missing, damaged or holds more than tensors; "
+                "download it again or ask for text only with --no-speech"
+            ) from error
+    return model, processor
 
 
 def _assemble(name: str, where: str, model: Any, processor: Any, place: torch.device) -> Checkpoint:

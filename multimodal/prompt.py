@@ -132,9 +132,10 @@ class PromptFormat:
     def encode(self, text: str) -> list[int]:
         """Ids of `text` taken literally."""
         try:
-            return self._plain.encode(text, add_special_tokens=False).ids
+            text.encode()
         except UnicodeEncodeError:
             raise PromptError("the text holds a lone surrogate: send valid Unicode") from None
+        return self._plain.encode(text, add_special_tokens=False).ids
 
     def turn(self, role: Role, parts: list[str | AudioSpan | ImageSpan | VideoSpan]) -> list[Span]:
         """A whole turn: <|im_start|>role\\n parts <|im_end|>\\n. Neighbouring text parts are joined before
@@ -188,7 +189,7 @@ def interleave(span: VideoSpan, ids_per_second: float, seconds_per_chunk: float,
     """
     per_frame = span.grid[1] * span.grid[2] // merge**2
     chunk_ids = int(ids_per_second * seconds_per_chunk)
-    video = [n * per_frame for n in _chunk_sizes(grid_time_ids(span, ids_per_second), chunk_ids)]
+    video = _chunk_sizes(np.repeat(grid_time_ids(span, ids_per_second), per_frame), chunk_ids)
     audio = _chunk_sizes(np.arange(span.audio.tokens), chunk_ids) if span.audio else []
     order: list[tuple[str, int]] = []
     for j in range(max(len(video), len(audio))):
@@ -210,21 +211,19 @@ def grid_time_ids(span: VideoSpan, ids_per_second: float) -> np.ndarray:
 
 
 def _chunk_sizes(time_ids: np.ndarray, chunk_ids: int) -> list[int]:
-    """Lengths of consecutive runs. A run ends where an id reaches the next multiple of chunk_ids; the count of
-    chunks rises by one a run even over a gap, as in the reference."""
+    """Lengths of consecutive runs of tokens with rising ids [n]. A run ends where an id reaches the next multiple
+    of chunk_ids; the count of chunks rises by one a run even over a gap, as in the reference, so that frames
+    further apart than a chunk are split token by token until the count has caught up."""
     sizes: list[int] = []
-    start, limit = 0, chunk_ids
-    for i, value in enumerate(time_ids):
-        if value >= limit:
-            sizes.append(i - start)
-            start, limit = i, limit + chunk_ids
+    start, limit, first = 0, chunk_ids, 0
+    while (first := max(first, int(np.searchsorted(time_ids, limit)))) < len(time_ids):
+        sizes.append(first - start)
+        start, limit, first = first, limit + chunk_ids, first + 1
     sizes.append(len(time_ids) - start)
     return sizes
 
 
-def span_ids(
-    span: Span, control: ControlIds, ids_per_second: float, seconds_per_chunk: float, merge: int
-) -> list[int]:
+def span_ids(span: Span, control: ControlIds, ids_per_second: float, seconds_per_chunk: float, merge: int) -> list[int]:
     """Token ids of a span, begin and end tokens included."""
     if isinstance(span, TextSpan):
         return list(span.ids)

@@ -80,8 +80,9 @@ class Thinker:
         step = self.vision.temporal_patch
         times = tuple(float(t) for t in medium.times_sec[::step]) if time_source == "capture" else None
         sound = None
-        if medium.audio is not None:
-            features = self.audio.features(_aligned(medium.audio))
+        track = _aligned(medium.audio) if medium.audio is not None else None
+        if track is not None:
+            features = self.audio.features(track)
             sound = AudioSpan(token_count(features.shape[1]), features)
         return VideoSpan(grid, step / medium.fps, times, sound, patches)
 
@@ -92,7 +93,7 @@ class Thinker:
 
     @torch.inference_mode()
     def embed(self, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
-        """Input rows [n, D] of a span, media encoded, and the same rows with media at zero, as the Talker reads them."""
+        """Input rows [n, D] of a span, media encoded, and the same with media at zero, as the Talker reads them."""
         ids = self.tmrope.ids(span)
         rows = self.embed_tokens(ids)
         if isinstance(span, TextSpan):
@@ -173,10 +174,13 @@ class Thinker:
         return Step(token, hidden, embedding)
 
 
-def _aligned(track: AudioClip) -> AudioClip:
-    """A sound track that begins with the first frame: its head cut off, or silence put in front."""
+def _aligned(track: AudioClip) -> AudioClip | None:
+    """A sound track that begins with the first frame: its head cut off, or silence put in front; None where it
+    ends before the first frame."""
     shift = round(track.start_sec * track.rate_hz)
-    if shift == 0 or shift <= -len(track.samples):
+    if shift == 0:
         return track
-    samples = track.samples[-shift:] if shift < 0 else np.concatenate([np.zeros(shift, np.float32), track.samples])
-    return AudioClip(samples, track.rate_hz)
+    if shift > 0:
+        return AudioClip(np.concatenate([np.zeros(shift, np.float32), track.samples]), track.rate_hz)
+    rest = track.samples[-shift:]
+    return AudioClip(rest, track.rate_hz) if len(rest) else None

@@ -94,6 +94,9 @@ class Token2Wav:
     @torch.inference_mode()
     def voice(self, name: str, entry: dict[str, Any]) -> Voice:
         """entry: one value of spk_dict.pt: bos_token, cond [1, E], ref_mel [1, T, mel_dim]."""
+        sizes = {"cond": self.dit.config.enc_emb_dim, "ref_mel": self.mel_dim}
+        if "bos_token" not in entry or any(key not in entry or entry[key].shape[-1] != n for key, n in sizes.items()):
+            raise CheckpointError(f"the voice {name} does not fit this Token2Wav: its spk_dict.pt is of another model")
         conditioning = entry["cond"].to(self.device).float()  # [1, E]
         reference = entry["ref_mel"].to(self.device).float()  # [1, T, mel_dim]
         if self._guided:

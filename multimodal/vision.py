@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from multimodal.errors import MediaUnreadable
 from multimodal.media import Picture
 
 Grid = tuple[int, int, int]
@@ -31,10 +32,16 @@ class VisionEncoder:
         self._deviation = torch.tensor(processor.image_std).view(1, 3, 1, 1)
 
     def picture_patches(self, picture: Picture) -> tuple[torch.Tensor, Grid]:
-        """Patches float32 [h·w, 3·temporal·patch²] and grid (1, h, w) of a picture, resized by the processor's rule."""
+        """Patches float32 [h·w, 3·temporal·patch²] and grid (1, h, w) of a picture, resized by the processor's rule.
+        MediaUnreadable where that rule has no size for it: a side 200 times as long as the other."""
         from PIL import Image
 
-        out = self.processor(images=[Image.fromarray(picture.pixels)], return_tensors="pt")
+        try:
+            out = self.processor(images=[Image.fromarray(picture.pixels)], return_tensors="pt")
+        except ValueError as error:
+            height, width = picture.size
+            refusal = f"a picture of {height} × {width} pixels cannot be resized: crop it ({error})"
+            raise MediaUnreadable(refusal) from error
         t, h, w = out["image_grid_thw"][0].tolist()
         return out["pixel_values"], (t, h, w)
 

@@ -11,6 +11,7 @@ are kept between turns and extended: a turn costs its own tokens, whatever came 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 
 from multimodal.checkpoint import Checkpoint
-from multimodal.errors import TandemError
+from multimodal.errors import ConversationError, TandemError
 from multimodal.prompt import Span, TextSpan, Turn
 from multimodal.sampler import Sampler
 from multimodal.thinker import Step
@@ -90,6 +91,7 @@ class _Reply:
     ids: list[int] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     code_count: int = 0
+    speech_cut: bool = False
     text: str = ""
     status: Literal["completed", "length", "cancelled", "failed"] = "completed"
     error: str | None = None
@@ -116,6 +118,7 @@ class Conversation:
         self.system = checkpoint.system_prompt if system is None else system
         self._clock = clock
         self._generation = 0
+        self._answering = False
         self._requested: float | None = None
         self._spans: list[Span] = list(checkpoint.prompt.turn("system", [self.system]))
         self._reset()
@@ -140,6 +143,7 @@ class Conversation:
     def append(self, turn: Turn) -> None:
         """Add a turn: media are turned into encoder input at once, so a bad one is refused here, and the turn is
         added as a whole or not at all."""
+        self._expect_quiet()
         requested = self._clock()
         prompt, thinker = self.checkpoint.prompt, self.checkpoint.thinker
         if turn.ids is not None:
@@ -154,6 +158,7 @@ class Conversation:
 
     def fork(self) -> Conversation:
         """An independent conversation that continues from here; caches are copied, not recomputed."""
+        self._expect_quiet()
         twin = Conversation(self.checkpoint, self.system, self._clock)
         twin.turns = list(self.turns)
         twin._spans = list(self._spans)
@@ -163,6 +168,10 @@ class Conversation:
         twin._talker = self._talker.fork() if self._talker else None
         return twin
 
+    def _expect_quiet(self) -> None:
+        if self._answering:
+            raise ConversationError("a reply is still being made: cancel it and read on to its ResponseDone first")
+
     def cancel(self) -> None:
         """Stop the response being made, from any thread. What it wrote so far stays in the conversation."""
         self._generation += 1
@@ -170,14 +179,18 @@ class Conversation:
     def respond(self, options: ResponseOptions = ResponseOptions()) -> Iterator[Event]:
         """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
 
-        Closing the iterator cancels. Raises VoiceError before anything is computed.
+        Closing the iterator cancels. Raises VoiceError before anything is computed, ConversationError while
+        another reply is being made.
         """
         speech = options.speech and self.checkpoint.talker is not None
         voice = self.checkpoint.voice(options.voice) if speech else None
+        self._expect_quiet()
         return self._run(options, voice)
 
     def _run(self, options: ResponseOptions, voice: Voice | None) -> Iterator[Event]:
+        self._expect_quiet()
         reply = self._begin(options, voice)
+        self._answering = True
         stages = {"thinker": self._think}
         if voice is not None:
             stages |= {"talker": self._talk, "token2wav": self._voice_codes}
@@ -201,6 +214,7 @@ class Conversation:
             for thread in threads:
                 thread.join()
             done = self._commit(reply)
+            self._answering = False
         yield done
 
     def _begin(self, options: ResponseOptions, voice: Voice | None) -> _Reply:
@@ -210,7 +224,7 @@ class Conversation:
         def current() -> bool:
             return self._generation == generation
 
-        seed = options.seed if options.seed is not None else int(torch.seed() % 2**31)
+        seed = options.seed if options.seed is not None else secrets.randbits(31)
         generators = {name: torch.Generator().manual_seed(seed) for name in ("noise",)}
         generators |= {
             name: torch.Generator(self.checkpoint.device).manual_seed(seed + 1 + i)
@@ -257,7 +271,8 @@ class Conversation:
         cursor = memory.cursor
         hidden, rows = thinker.read(memory, new)
         positions, _ = thinker.tmrope.place_all(new, cursor)
-        self._blocks.append(RowBlock(before, rows, positions))
+        if self._talker is not None:
+            self._blocks.append(RowBlock(before, rows, positions))
         self._spans += opening
         self._pending = []
         reply.prompt_length, reply.prompt_cursor = memory.length, memory.cursor
@@ -274,27 +289,31 @@ class Conversation:
         stop = self.checkpoint.stop
         text = Detokenizer(self.checkpoint.tokenizer)
         reply.status = "length"
-        for made in thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens):
-            if isinstance(made, Step):
-                reply.steps.append(made)
-                if reply.voice is not None:
-                    reply.rows.put(ReplyRow(reply.generation, made.token, made.hidden + made.embedding))
-                elif not reply.current():
-                    raise Stale
-                continue
-            reply.ids.append(made)
-            if made in stop:
-                reply.status = "completed"
-            else:
-                self._tell_text(reply, text.push(made))
+        try:
+            for made in thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens):
+                if isinstance(made, Step):
+                    reply.steps.append(made)
+                    if reply.voice is not None:
+                        reply.rows.put(ReplyRow(reply.generation, made.token, made.hidden + made.embedding))
+                    elif not reply.current():
+                        raise Stale
+                    continue
+                reply.ids.append(made)
+                if made in stop:
+                    reply.status = "completed"
+                else:
+                    self._tell_text(reply, text.push(made))
+        except Stale:
+            reply.text += text.finish()  # the turn keeps the text of all its ids
+            raise
         self._tell_text(reply, text.finish())
         if reply.voice is not None:
             reply.rows.put(ReplyEnd(reply.generation))
 
     def _tell_text(self, reply: _Reply, delta: str) -> None:
+        reply.text += delta
         if not reply.current():
             raise Stale
-        reply.text += delta
         if delta:
             if reply.first_text_ms is None:
                 reply.first_text_ms = self._since(reply)
@@ -345,9 +364,7 @@ class Conversation:
         if reply.options.whole_speech:
             codes = [event.code for event in self._reply_codes(reply)]
             if codes:
-                self._tell_sound(
-                    reply, token2wav.speech(codes, reply.voice, noise(len(codes) * token2wav.repeats))
-                )
+                self._tell_sound(reply, token2wav.speech(codes, reply.voice, noise(len(codes) * token2wav.repeats)))
             return
         stream = SpeechStream(token2wav, reply.voice, reply.options.windows, noise)
         for event in self._reply_codes(reply):
@@ -359,8 +376,7 @@ class Conversation:
     def _reply_codes(self, reply: _Reply) -> Iterator[Code]:
         while isinstance(event := reply.codes.get(), Code):
             yield event
-        if event.reason == "length":
-            reply.status = "length"
+        reply.speech_cut = event.reason == "length"
 
     def _tell_sound(self, reply: _Reply, samples: np.ndarray) -> None:
         if len(samples) == 0:
@@ -384,6 +400,8 @@ class Conversation:
             reply.status = "failed"
         elif reply.generation != self._generation:
             reply.status = "cancelled"
+        elif reply.speech_cut:
+            reply.status = "length"
         if reply.prompt_read.is_set() and reply.error is None:
             self._remember(reply)
         else:
@@ -415,8 +433,9 @@ class Conversation:
             steps = reply.steps[:done]
             if steps:
                 positions, memory.cursor = thinker.tmrope.place(TextSpan(ids[:done]), start)
-                rows = torch.cat([step.hidden + step.embedding for step in steps])
-                self._blocks.append(RowBlock(reply.prompt_length, rows, positions))
+                if self._talker is not None:
+                    rows = torch.cat([step.hidden + step.embedding for step in steps])
+                    self._blocks.append(RowBlock(reply.prompt_length, rows, positions))
         else:
             memory.cache.crop_to(reply.prompt_length)
             done = 0

@@ -57,7 +57,7 @@ class Reference:
 
     def run(self, conversation: Conversation) -> tuple[list[int], list[int], np.ndarray]:
         """Text ids, codec ids and waveform of a reply to the conversation as it stands."""
-        checkpoint = conversation.checkpoint
+        checkpoint: Any = conversation.checkpoint
         spans = [*conversation._spans, *checkpoint.prompt.open_turn("assistant", [])]
         ids = torch.tensor([[i for span in spans for i in checkpoint.thinker.tmrope.ids(span)]])
         images = [s for s in spans if isinstance(s, ImageSpan)]
@@ -150,7 +150,7 @@ def keep_talker_mask(talker: Any) -> None:
 
 def answer(conversation: Conversation, **changes: Any) -> tuple[list[int], list[int], np.ndarray, ResponseDone]:
     """Text ids, codes, waveform and the closing event of one reply."""
-    token2wav = conversation.checkpoint.token2wav
+    token2wav: Any = conversation.checkpoint.token2wav
     codes: list[int] = []
     speech = token2wav.speech
 
@@ -183,7 +183,7 @@ def test_reply_equals_generate_and_so_does_the_second_turn(
     conversation.append(Turn("user", FIRST_TURNS[kind]))
     for turn in range(2):
         expected_ids, expected_codes, expected_wave = reference.run(conversation)
-        ids, codes, wave, done = answer(conversation)
+        ids, codes, wave, _ = answer(conversation)
         assert ids == [i for i in expected_ids if i not in checkpoint.stop], f"text of turn {turn}"
         assert codes == expected_codes, f"codes of turn {turn}"
         np.testing.assert_allclose(wave, expected_wave, atol=2e-4)
@@ -191,8 +191,8 @@ def test_reply_equals_generate_and_so_does_the_second_turn(
 
 
 @pytest.mark.parametrize("kind", FIRST_TURNS)
-def test_a_second_turn_costs_only_its_new_tokens(checkpoint: Checkpoint, kind: str) -> None:
-    conversation = Conversation(checkpoint)
+def test_a_second_turn_costs_only_its_new_tokens(checkpoint: Any, kind: str) -> None:
+    conversation: Any = Conversation(checkpoint)
     conversation.append(Turn("user", FIRST_TURNS[kind]))
     answer(conversation)
     thinker_rows, talker_rows = checkpoint.thinker.rows_computed, checkpoint.talker.rows_computed
@@ -206,4 +206,5 @@ def test_a_second_turn_costs_only_its_new_tokens(checkpoint: Checkpoint, kind: s
     assert prompt - cached < 30 + TEXT_TOKENS, "only the new turn, and a reply where positions had to be laid anew"
     assert checkpoint.thinker.rows_computed - thinker_rows == prompt - cached + done.usage.text_tokens - 1
     # The Talker reads the rows it has not read (the last reply, the new turn) and two rows + one per further code.
-    assert checkpoint.talker.rows_computed - talker_rows == prompt - talker_cached + 2 + len(codes) - (len(codes) == CODES)
+    spoken = 2 + len(codes) - (len(codes) == CODES)
+    assert checkpoint.talker.rows_computed - talker_rows == prompt - talker_cached + spoken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def reference() -> SimpleNamespace:
         Qwen2_5OmniPreTrainedModelForConditionalGeneration as Reference,
     )
 
-    owner = SimpleNamespace(spatial_merge_size=2, config=TINY.config().thinker_config)
+    owner: Any = SimpleNamespace(spatial_merge_size=2, config=TINY.config().thinker_config)
     owner.get_llm_pos_ids_for_vision = lambda *a: Reference.get_llm_pos_ids_for_vision(owner, *a)
     owner.get_chunked_index = lambda *a: Reference.get_chunked_index(owner, *a)
     owner.get_rope_index = lambda *a, **k: Reference.get_rope_index(owner, *a, **k)

@@ -1,0 +1,178 @@
+"""The Thinker's forward over a packed batch, with the weights inside transformers' own modules.
+
+transformers' encoders loop over segments of different lengths; here all of them go through one call. Attention inside
+segments is flash attention's variable-length kernel on a GPU in half precision, and everywhere else ordinary attention
+over segments padded for it. Both equal transformers' forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from training.features import CHUNK_FRAMES, MERGE
+from training.packing import CHARACTERS
+from training.utterances import PHONES
+
+Batch = dict[str, torch.Tensor]
+TOKENS_A_CHUNK = CHUNK_FRAMES // 4
+
+
+def attend_padded(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, offsets: torch.Tensor, longest: int, causal: bool, scale: float
+) -> torch.Tensor:
+    """Attention inside segments. q, k, v: [N, heads, D], all with the same number of heads; offsets: int [E + 1], the
+    borders of consecutive segments; longest: no segment has more rows. Returns [N, heads, D]."""
+    offsets = offsets.long()
+    step = torch.arange(longest, device=q.device)
+    rows = offsets[:-1, None] + step  # [E, longest]
+    inside = rows < offsets[1:, None]
+    rows = rows.clamp(max=len(q) - 1)
+    mask = None
+    if not causal:
+        inside[:, 0] = True  # an empty segment attends to a row that nobody reads, rather than to nothing
+        mask = inside[:, None, None, :]
+    query, key, value = (x[rows].transpose(1, 2) for x in (q, k, v))  # [E, heads, longest, D]
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, scale=scale)
+    at = torch.arange(len(q), device=q.device)
+    segment = torch.searchsorted(offsets[1:].contiguous(), at, right=True)
+    return out.transpose(1, 2)[segment, at - offsets[segment]]
+
+
+def attend_flash(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, offsets: torch.Tensor, longest: int, causal: bool, scale: float
+) -> torch.Tensor:
+    """As `attend_padded`, in half precision on a GPU."""
+    half = q.dtype if q.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16
+    q, k, v = (x.to(half).contiguous() for x in (q, k, v))
+    forward = torch.ops.aten._flash_attention_forward
+    return forward(q, k, v, offsets, offsets, longest, longest, 0.0, causal, False, scale=scale)[0]
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of x [N, heads, D] by cos, sin [N, D], in fp32."""
+    value = x.float()
+    first, second = value.chunk(2, -1)
+    turned = value * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
+    return turned.to(x.dtype)
+
+
+def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
+    return F.rms_norm(x.float(), norm.weight.shape, norm.weight.float(), norm.variance_epsilon)
+
+
+class PackedThinker(torch.nn.Module):
+    """model: Qwen2_5OmniThinkerForConditionalGeneration, whose vision layers all attend to the whole picture.
+
+    `heads` (phones and characters for every 20 ms, read from the audio embeddings) help training and are not exported.
+    """
+
+    def __init__(self, model: Any, flash: bool = False) -> None:
+        super().__init__()
+        vision = model.config.vision_config
+        assert set(vision.fullatt_block_indexes) == set(range(vision.depth)), "windowed vision layers are not packed"
+        self.model = model
+        self.flash = flash
+        hidden = model.config.text_config.hidden_size
+        self.phone_head = torch.nn.Linear(hidden, 2 * len(PHONES))
+        self.character_head = torch.nn.Linear(hidden, 2 * (len(CHARACTERS) + 1))
+        # Each may be replaced by its compiled form.
+        self.run_audio: Callable[..., torch.Tensor] = self.audio
+        self.run_vision: Callable[..., torch.Tensor] = self.vision
+        self.run_language: Callable[..., torch.Tensor] = self.language
+
+    def compile_parts(self) -> None:
+        """Compile encoders and language model; shapes must then stay the same."""
+        self.run_audio = torch.compile(self.audio, dynamic=False)
+        self.run_vision = torch.compile(self.vision, dynamic=False)
+        self.run_language = torch.compile(self.language, dynamic=False)
+
+    def _attend(self, *arguments: Any) -> torch.Tensor:
+        return attend_flash(*arguments) if self.flash else attend_padded(*arguments)
+
+    def audio(self, mel: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """mel: [A, bins, 200] zero after each chunk's end; frames: int [A]. Returns [A · 50, hidden]; those after a
+        chunk's end are meaningless."""
+        tower = self.model.model.audio_tower
+        step = torch.arange(CHUNK_FRAMES, device=mel.device)
+        x = F.gelu(tower.conv1(mel)) * (step < frames[:, None])[:, None]
+        x = F.gelu(tower.conv2(x)).transpose(1, 2)  # [A, 100, width]
+        count, length, width = x.shape
+        x = x + tower.positional_embedding.positional_embedding[:length]
+        inside = step[:length] < ((frames - 1) // 2 + 1)[:, None]  # [A, 100]
+        mask = torch.zeros(inside.shape, dtype=torch.bfloat16 if self.flash else x.dtype, device=x.device)
+        mask = mask.masked_fill(~inside, float("-inf"))[:, None, None, :].expand(-1, 1, length, -1)
+        for layer in tower.layers:
+            attention = layer.self_attn
+            y = layer.self_attn_layer_norm(x)
+            shape = (count, length, attention.num_heads, -1)
+            q, k, v = (p(y).view(shape).transpose(1, 2) for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype), scale=attention.scaling)
+            x = x + attention.out_proj(y.transpose(1, 2).reshape(count, length, width))
+            x = x + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(x))))
+        x = x.view(count, length // 2, 2, width).mean(2)  # [A, 50, width]
+        return tower.proj(tower.ln_post(x)).flatten(0, 1)
+
+    def vision(
+        self, values: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, offsets: torch.Tensor, largest: int
+    ) -> torch.Tensor:
+        """values: [P, 1176]; cos, sin: [P, head width] of the patches' places; offsets: int32 [E + 1] of 2-frame images
+        with at most `largest` patches. Returns [P / 4, hidden]."""
+        tower = self.model.model.visual
+        x = F.linear(values, tower.patch_embed.proj.weight.flatten(1))  # [P, width]
+        for block in tower.blocks:
+            attention = block.attn
+            y = rms_norm(x, block.norm1)
+            q, k, v = (p(y).view(len(y), attention.num_heads, -1) for p in (attention.q, attention.k, attention.v))
+            y = self._attend(rotate(q, cos, sin), rotate(k, cos, sin), v, offsets, largest, False, attention.scaling)
+            x = x + attention.proj(y.flatten(1))
+            y = rms_norm(x, block.norm2)
+            x = x + block.mlp.down_proj(F.silu(block.mlp.gate_proj(y)) * block.mlp.up_proj(y))
+        merger = tower.merger
+        return merger.mlp(rms_norm(x, merger.ln_q).view(len(x) // MERGE**2, -1))
+
+    def language(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, offsets: torch.Tensor, longest: int
+    ) -> torch.Tensor:
+        """x: embeddings [N, hidden]; cos, sin: [N, head width]. Returns the last hidden states [N, hidden]."""
+        text = self.model.model.language_model
+        for layer in text.layers:
+            attention = layer.self_attn
+            y = rms_norm(x, layer.input_layernorm)
+            q, k, v = (
+                p(y).view(len(y), -1, attention.head_dim)
+                for p in (attention.q_proj, attention.k_proj, attention.v_proj)
+            )
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            k, v = (t.repeat_interleave(attention.num_key_value_groups, 1) for t in (k, v))
+            y = self._attend(q, k, v, offsets, longest, True, attention.scaling)
+            x = x + attention.o_proj(y.flatten(1))
+            y = rms_norm(x, layer.post_attention_layernorm)
+            x = x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(y)) * layer.mlp.up_proj(y))
+        return rms_norm(x, text.norm)
+
+    def embed(
+        self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, largest_image: int, compiled: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Input embeddings [N, hidden] with media in place, and the audio embeddings [A · 50, hidden]."""
+        words = self.model.model.language_model.embed_tokens(batch["ids"].long())
+        run_audio, run_vision = (self.run_audio, self.run_vision) if compiled else (self.audio, self.vision)
+        heard = run_audio(mel, batch["chunks"][:, 2].long())
+        cos, sin = self.model.model.visual.rotary_pos_emb(values, batch["places"].long())
+        seen = run_vision(values, cos, sin, batch["image_offsets"], largest_image)
+        x = torch.cat([words, words.new_zeros(1, words.shape[1])])  # the last row takes what has no place
+        x = x.index_copy(0, batch["audio_at"].long(), heard.to(x.dtype))
+        x = x.index_copy(0, batch["image_at"].long(), seen.to(x.dtype))
+        return x[:-1], heard
+
+    def forward(
+        self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, longest: int, largest_image: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Last hidden states [N, hidden] and audio embeddings [A · 50, hidden] of a packed batch (see `packing`)."""
+        x, heard = self.embed(batch, mel, values, largest_image)
+        rotary = self.model.model.language_model.rotary_emb
+        cos, sin = rotary(x.float(), batch["positions"].long()[:, None])  # [1, N, head width]
+        return self.run_language(x, cos[0], sin[0], batch["offsets"], longest), heard

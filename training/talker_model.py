@@ -1,0 +1,124 @@
+"""The Talker as it is taught: over whole replies at once, on the rows that `generate` would give it step by step.
+
+    prompt rows (media positions without their embedding) · voice row + codec pad · reply row 0 + codec begin ·
+    code 0 + reply row 1 · code 1 + reply row 2 · … · code + end-of-text row · code + pad row · …
+
+A row of the prompt or the reply is the Thinker's last hidden state + embedding. The first code is predicted at reply
+row 0, the codec's end token after the last code. Source: `generate` and the Talker's forward in transformers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from multimodal.blueprint import Blueprint
+from training.export import SPEECH_TOKENS
+from training.prompts import Prompt, positions_after
+from training.utterances import PHONES
+
+PHONES_A_CODE = 2
+"""A code lasts 40 ms; the phones 10 ms and 30 ms into it are learned."""
+
+
+@torch.no_grad()
+def thinker_rows(decoder: Any, prompt: Prompt, reply_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """What the Talker reads of the Thinker's teacher-forced pass over the prompt and each reply.
+
+    decoder: the Thinker's language model; reply_ids: int64 [B, M], right-padded with any id (attention is causal).
+    Returns the prompt's rows [P, D], which no reply can change, and the replies' rows [B, M, D].
+    """
+    batch, length = reply_ids.shape
+    embeds = torch.cat([prompt.embeds.expand(batch, -1, -1), decoder.embed_tokens(reply_ids)], dim=1)  # [B, P+M, D]
+    positions = positions_after(prompt, length).expand(-1, batch, -1)
+    hidden = decoder(inputs_embeds=embeds, position_ids=positions, use_cache=False).last_hidden_state
+    before = len(prompt.media)
+    prompt_rows = hidden[0, :before] + prompt.embeds.masked_fill(prompt.media[:, None], 0)
+    return prompt_rows, hidden[:, before:] + embeds[:, before:]
+
+
+class TalkerTraining(nn.Module):
+    """A Talker, the embedding rows of the speech tokens, and a head for the phones that only training uses."""
+
+    def __init__(self, blueprint: Blueprint, dropout: float = 0.0) -> None:
+        from transformers import Qwen2_5OmniTalkerForConditionalGeneration
+
+        super().__init__()
+        self.blueprint = blueprint
+        self.dropout = dropout
+        self.talker: Any = Qwen2_5OmniTalkerForConditionalGeneration(blueprint.config().talker_config)
+        self.speech_tokens = nn.Parameter(torch.randn(len(SPEECH_TOKENS), blueprint.hidden) * 0.02)
+        self.phone_head = nn.Linear(blueprint.talker_hidden, PHONES_A_CODE * len(PHONES))
+        for layer in self.talker.model.layers:
+            layer.self_attn.register_forward_hook(self._drop)
+            layer.mlp.register_forward_hook(self._drop)
+
+    def _drop(self, module: nn.Module, _: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (F.dropout(output[0], self.dropout, module.training), *output[1:])
+        return F.dropout(output, self.dropout, module.training)
+
+    def reply_stream(self, reply: Tensor, reply_lengths: Tensor, steps: int) -> Tensor:
+        """The text side of each step: reply rows, then the end-of-text row, then pad rows, [B, steps, D]."""
+        step = torch.arange(steps, device=reply.device)  # [S]
+        index = step.clamp(max=reply.shape[1] - 1)
+        after = (step - reply_lengths[:, None])[..., None]  # [B, S, 1], negative inside the text
+        end = self.speech_tokens[SPEECH_TOKENS.index("<tts_text_eod>")]
+        pad = self.speech_tokens[SPEECH_TOKENS.index("<tts_pad>")]
+        return torch.where(after < 0, reply[:, index], torch.where(after == 0, end, pad))
+
+    def forward(
+        self, prompt: Prompt, prompt_rows: Tensor, reply: Tensor, reply_lengths: Tensor, voices: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of each code and of what follows the last, [B, T + 1, talker vocabulary], and of the phones that each
+        code stands for, [B, T + 1, PHONES_A_CODE, phones].
+
+        prompt_rows [P, D], reply [B, M, D], reply_lengths [B], voices [B] (index of <tts_voice_i>), codes int64
+        [B, T]."""
+        batch, length = codes.shape
+        embed = self.talker.model.embed_tokens
+        codec_pad = embed.weight[self.blueprint.codec_pad]
+        voice = self.speech_tokens[SPEECH_TOKENS.index("<tts_voice_0>") + voices] + codec_pad  # [B, D]
+        begin = torch.full_like(codes[:, :1], self.blueprint.codec_bos)
+        spoken = embed(torch.cat([begin, codes], dim=1))  # [B, T+1, D]
+        spoken = spoken + self.reply_stream(reply, reply_lengths, length + 1)
+        rows = torch.cat([prompt_rows.expand(batch, -1, -1).to(spoken), voice[:, None], spoken], dim=1)
+        hidden = self.talker.model(
+            inputs_embeds=self.talker.thinker_to_talker_proj(F.dropout(rows, self.dropout, self.training)),
+            position_ids=positions_after(prompt, length + 2).expand(-1, batch, -1),
+            use_cache=False,
+        ).last_hidden_state
+        ahead = hidden[:, -length - 1 :]
+        phones = self.phone_head(ahead).unflatten(-1, (PHONES_A_CODE, len(PHONES)))
+        return self.talker.codec_head(ahead).float(), phones.float()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Under the names of transformers' talker, `speech_tokens` [7, D] and the phone head."""
+        head = {f"phone_head.{name}": value for name, value in self.phone_head.state_dict().items()}
+        return {**self.talker.state_dict(), **head, "speech_tokens": self.speech_tokens.detach()}
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """weights: as `weights` gives them; all but the talker's own may be missing."""
+        rest = dict(weights)
+        if "speech_tokens" in rest:
+            self.speech_tokens.data.copy_(rest.pop("speech_tokens"))
+        head = {name: rest.pop(f"phone_head.{name}", value) for name, value in self.phone_head.state_dict().items()}
+        self.phone_head.load_state_dict(head)
+        self.talker.load_state_dict(rest)
+
+
+def code_targets(codes: Tensor, code_lengths: Tensor, codec_eos: int) -> Tensor:
+    """Codes, then the end token once, then −100, int64 [B, T + 1]."""
+    step = torch.arange(codes.shape[1] + 1, device=codes.device)
+    targets = F.pad(codes, (0, 1)).masked_fill(step == code_lengths[:, None], codec_eos)
+    return targets.masked_fill(step > code_lengths[:, None], -100)
+
+
+def mask_codes(codes: Tensor, most: float, codec_mask: int, generator: torch.Generator) -> Tensor:
+    """Replace a random share, up to `most` and different for each row, of the codes by the codec's mask token."""
+    rate = torch.rand(len(codes), 1, generator=generator, device=codes.device) * most
+    chosen = torch.rand(codes.shape, generator=generator, device=codes.device) < rate
+    return codes.masked_fill(chosen, codec_mask)
