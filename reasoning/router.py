@@ -1,0 +1,200 @@
+"""Who answers a request: a pure function from the request to a backend and a reason in words. No model is called.
+
+Heavy text reasoning goes to a reasoning backend, mathematics and code to their specialists where one is configured,
+a picture to a visual specialist when it must be reasoned about or pointed into, and everything else to the Thinker,
+which alone hears and watches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reasoning.features import DOMAINS, FOLLOW_UP, FOLLOW_UP_CHARS, GROUNDING, Domain, Features, read_features
+
+THINKER = "thinker"
+AUTO = "auto"
+Role = Literal["reasoning", "mathematics", "code", "vision", "grounding"]
+Medium = Literal["image", "audio", "video"]
+
+
+@dataclass(frozen=True)
+class Available:
+    """A backend that is configured. roles: what it is for. sees: takes pictures. ready: False while it is down."""
+
+    name: str
+    roles: frozenset[Role]
+    sees: bool = False
+    ready: bool = True
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An earlier request of the conversation, and whether it was heavy reasoning."""
+
+    text: str
+    heavy: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """attachments: what came with the text; a question that was spoken and transcribed is text, not audio.
+
+    history: earlier requests, oldest first. choice: "auto", "thinker" or a backend's name.
+    """
+
+    text: str
+    attachments: tuple[Medium, ...] = ()
+    history: tuple[Asked, ...] = ()
+    choice: str = AUTO
+    available: tuple[Available, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """heavy: score from which a request is heavy reasoning. steepness: confidence a point away from it.
+
+    follow_up: what a follow-up of a heavy request adds. visual: score from which a picture is reasoned about.
+    minor_share: how much a text's lesser domains add to its main one.
+    """
+
+    heavy: float = 0.8
+    steepness: float = 3.0
+    follow_up: float = 1.0
+    visual: float = 0.6
+    minor_share: float = 0.35
+
+    def __post_init__(self) -> None:
+        if not (self.heavy > 0 and self.steepness > 0 and self.visual > 0):
+            raise ValueError(f"thresholds must be above 0: {self}")
+        if self.follow_up < 0 or not 0 <= self.minor_share <= 1:
+            raise ValueError(f"thresholds out of range: {self}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """backend: "thinker" or a configured backend's name. reason: one sentence for the user.
+
+    confidence: 0.5…1, how far the decision is from the other side. heavy: whether the text asks for heavy reasoning,
+    whoever answers. features: what each feature added to the score.
+    """
+
+    backend: str
+    reason: str
+    confidence: float
+    heavy: bool
+    score: float
+    domain: Domain | None
+    language: Literal["zh", "en"]
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+def route(request: Request, thresholds: Thresholds = Thresholds()) -> Route:
+    """Decide. Never raises: a choice that cannot be kept falls back to the Thinker and the reason says why."""
+    read = read_features(request.text)
+    scores = dict(read.scores)
+    if _follows_up(request):
+        scores["follow-up"] = thresholds.follow_up
+    domain = max(DOMAINS, key=lambda name: scores.get(name, 0.0))
+    if not scores.get(domain):
+        domain = None
+    score = _total(scores, domain, thresholds)
+    media = bool(request.attachments)
+    heavy = score >= thresholds.heavy and not media
+    distance = abs(score - (thresholds.visual if media else thresholds.heavy))
+    confidence = 1 / (1 + math.exp(-thresholds.steepness * distance))
+    backend, reason = _choose(request, read, domain, score, heavy, thresholds)
+    if request.choice != AUTO and backend == request.choice:
+        confidence = 1.0
+    language: Literal["zh", "en"] = "zh" if read.chinese else "en"
+    return Route(backend, reason, confidence, heavy, score, domain, language, scores)
+
+
+def fall_back(decided: Route, why: str) -> Route:
+    """The route after its backend failed before its first word: the Thinker answers, and the user is told.
+
+    why: the failure in one line, as the backend's error says it."""
+    reason = f"{decided.backend} does not answer ({why.rstrip('.')}), so the model that listens also answers"
+    return Route(THINKER, reason, 1.0, decided.heavy, decided.score, decided.domain, decided.language, decided.features)
+
+
+def _follows_up(request: Request) -> bool:
+    """A short turn that leans on the heavy request right before it: "and for 15?"."""
+    text = request.text.strip().lower()
+    if not request.history or not request.history[-1].heavy or len(text) > FOLLOW_UP_CHARS:
+        return False
+    return bool(FOLLOW_UP.search(text))
+
+
+def _total(scores: Mapping[str, float], domain: Domain | None, thresholds: Thresholds) -> float:
+    """The main domain in full, lesser ones in part, the rest as it is."""
+    total = 0.0
+    for name, value in scores.items():
+        total += value if name == domain or name not in DOMAINS else value * thresholds.minor_share
+    return total
+
+
+def _choose(
+    request: Request, read: Features, domain: Domain | None, score: float, heavy: bool, thresholds: Thresholds
+) -> tuple[str, str]:
+    if request.choice == THINKER:
+        return THINKER, "you chose the model that listens"
+    if request.choice != AUTO:
+        return _chosen(request)
+    if "audio" in request.attachments or "video" in request.attachments:
+        return THINKER, "only the model that listens and watches can take sound and video"
+    if request.attachments:
+        return _visual(request, score, thresholds)
+    why = _why(read, domain, score, thresholds)
+    if not heavy:
+        return THINKER, f"{why}, so the model that listens answers"
+    roles: tuple[Role, ...] = ("reasoning",)
+    if domain in ("mathematics", "code"):
+        roles = ("mathematics" if domain == "mathematics" else "code", "reasoning")
+    for role in roles:
+        for one in request.available:
+            if one.ready and role in one.roles:
+                return one.name, f"{why}, so {one.name} reasons about it"
+    down = [one.name for one in request.available if not one.ready and set(roles) & one.roles]
+    lack = f"{down[0]} is not reachable" if down else "no reasoning backend is configured"
+    return THINKER, f"{why}, but {lack}, so the model that listens answers"
+
+
+def _chosen(request: Request) -> tuple[str, str]:
+    one = next((one for one in request.available if one.name == request.choice), None)
+    if one is None:
+        names = ", ".join([THINKER, *(known.name for known in request.available)])
+        return THINKER, f"there is no backend named {request.choice} (choose one of {names}), so the Thinker answers"
+    if not one.ready:
+        return THINKER, f"{one.name} is not reachable, so the model that listens answers"
+    if request.attachments and not (one.sees and set(request.attachments) == {"image"}):
+        return THINKER, f"{one.name} cannot take what is attached, so the model that listens and watches answers"
+    return one.name, f"you chose {one.name}"
+
+
+def _visual(request: Request, score: float, thresholds: Thresholds) -> tuple[str, str]:
+    able = [one for one in request.available if one.ready and one.sees]
+    if GROUNDING.search(request.text.lower()):
+        one = next((one for one in able if "grounding" in one.roles), None)
+        if one:
+            return one.name, f"the question asks for a place in the picture, so {one.name} points it out"
+    if score >= thresholds.visual:
+        one = next((one for one in able if "vision" in one.roles), None)
+        if one:
+            return one.name, f"the picture has to be reasoned about, so {one.name} looks at it"
+        return THINKER, "the picture has to be reasoned about, but no visual reasoning backend is configured"
+    return THINKER, "it is about what can be seen, so the model that sees answers"
+
+
+def _why(read: Features, domain: Domain | None, score: float, thresholds: Thresholds) -> str:
+    against = [name for name, value in read.scores.items() if value < 0]
+    if score < thresholds.heavy:
+        if against and domain:
+            return f"it mentions {domain} but is a matter of {against[0]}"
+        return f"hardly anything in it asks for {domain}" if domain else "nothing in it asks for long reasoning"
+    words = list(dict.fromkeys(read.found.get(domain, ()) if domain else ()))[:3]
+    shown = ", ".join(f"“{word[:24]}”" for word in words)
+    subject = domain or ("careful thought" if "think" in read.scores else "going on with the last problem")
+    return f"it asks for {subject}" + (f" ({shown})" if shown else "")
