@@ -9,7 +9,8 @@ Offline, `mel` and `vocode` equal transformers' `Qwen2_5OmniToken2WavModel` on t
 - the future is cut after `ahead` blocks. One evaluation sees one block ahead, but over the evaluations of the
   ODE the dependence spreads further, so windowed speech approximates offline speech (measured in
   tests/test_token2wav.py and benchmarks/);
-- the vocoder is a finite filter: chunks are cut with its whole receptive field around them, which is exact.
+- the vocoder is a finite filter: chunks are cut with its whole receptive field around them. On the right that is
+  the look-ahead's mel as the window left it, so a chunk need not wait for the next window.
 
 The speaker encoder runs once a voice, not once an evaluation.
 """
@@ -209,8 +210,11 @@ class Token2Wav:
 
 @dataclass(frozen=True)
 class Windows:
-    """Streaming window sizes in DiT blocks: `first` new blocks in the first window, growing by doubling up to
-    `largest`; `ahead` blocks of future in each window but the last."""
+    """Streaming window sizes in DiT blocks: `first` new blocks in the first two windows, then twice as many in the
+    next two, up to `largest`; `ahead` blocks of future in each window but the last.
+
+    A size comes twice because a window must be made while the one before it plays.
+    """
 
     first: int = 1
     largest: int = 4
@@ -219,6 +223,10 @@ class Windows:
     def __post_init__(self) -> None:
         if self.first < 1 or self.largest < self.first or self.ahead < 0:
             raise ValueError(f"window sizes out of range: {self}")
+
+    def size(self, index: int) -> int:
+        """New blocks in window number `index`, from 0."""
+        return min(self.first * 2 ** (index // 2), self.largest)
 
 
 class SpeechStream:
@@ -239,10 +247,11 @@ class SpeechStream:
         self._noise = torch.zeros(1, 0, token2wav.mel_dim, device=token2wav.device)  # of frames not final yet
         self._codes: list[int] = []
         self._final_codes = 0  # codes whose mel is final
-        self._size = windows.first
+        self._window = 0  # windows made
         self._past: list[torch.Tensor] = []
         self._mel = torch.zeros(token2wav.mel_dim, 0, device=token2wav.device)  # final frames the vocoder still needs
         self._mel_origin = 0
+        self._ahead = self._mel  # the look-ahead's frames as they stand, right context for the vocoder
         self._emitted = 0  # frames already turned into samples
         self._finished = False
 
@@ -251,12 +260,11 @@ class SpeechStream:
         assert not self._finished
         self._codes.append(code)
         per_block = self._t2w.block // self._t2w.repeats
-        wanted = (self._size + self._windows.ahead) * per_block
-        if len(self._codes) - self._final_codes < wanted:
+        size = self._windows.size(self._window)
+        if len(self._codes) - self._final_codes < (size + self._windows.ahead) * per_block:
             return None
-        samples = self._advance(self._size * per_block)
-        self._size = min(2 * self._size, self._windows.largest)
-        return samples
+        self._window += 1
+        return self._advance(size * per_block)
 
     def finish(self) -> np.ndarray:
         """The rest, possibly empty."""
@@ -286,13 +294,15 @@ class SpeechStream:
             self._past = [states[:, max(0, states.shape[1] - keep) :] for states in visited]
             self._noise = self._noise[:, done:]
             self._mel = torch.cat([self._mel, state[0, :done].T], dim=1)
+            self._ahead = state[0, done : done + t.receptive_frames].T
             self._final_codes += count
         end = self._mel_origin + self._mel.shape[1]
-        until = end if self._finished else max(self._emitted, end - t.receptive_frames)
+        missing_context = 0 if self._finished else t.receptive_frames - self._ahead.shape[1]
+        until = max(self._emitted, end - missing_context)
         if until == self._emitted:
             return np.zeros(0, np.float32)
         left = max(0, self._emitted - t.receptive_frames)
-        wave = t.vocode(self._mel[:, left - self._mel_origin :])
+        wave = t.vocode(torch.cat([self._mel[:, left - self._mel_origin :], self._ahead], dim=1))
         samples = wave[(self._emitted - left) * t.hop : (until - left) * t.hop]
         self._emitted = until
         drop = max(0, until - t.receptive_frames) - self._mel_origin

@@ -195,11 +195,10 @@ def distances(t: Token2Wav, voice: Voice, windows: Windows) -> tuple[float, floa
     t._integrate = record
     speech = np.concatenate(stream(t, voice, CODES, windows))
     del t._integrate
-    block, made, size = t.block, [], windows.first
+    made: list[torch.Tensor] = []
     for index, mel in enumerate(mels):
-        done = len(mel) if index == len(mels) - 1 else size * block
+        done = len(mel) if index == len(mels) - 1 else windows.size(index) * t.block
         made.append(mel[:done])
-        size = min(2 * size, windows.largest)
     mel_distance = float((torch.cat(made).T - t.mel(CODES, voice, noise)).abs().max())
     return mel_distance, float(np.sqrt(((speech - whole) ** 2).mean() / (whole**2).mean()))
 
@@ -208,12 +207,12 @@ def distances(t: Token2Wav, voice: Voice, windows: Windows) -> tuple[float, floa
 def test_windowed_speech_is_close_to_offline_speech(
     checkpoint: Checkpoint, entry: dict[str, Any], ode: OdeSettings
 ) -> None:
-    """One block ahead: measured here 2e-3 in log-mel (natural log, values span ±8) and 4e-5 of the waveform's power
-    root; trained weights look further, see benchmarks/."""
+    """One block ahead: measured here 8e-4 in log-mel (natural log, values span ±8) and 1e-3 of the waveform's root mean
+    square, most of it from the look-ahead that the vocoder sees unfinished; trained weights look further."""
     t = with_ode(checkpoint, ode)
     voice = t.voice("Ben", entry)
     mel, wave = distances(t, voice, Windows(1, 4, 1))
-    assert mel < 0.02 and wave < 5e-4
+    assert mel < 0.02 and wave < 2e-3
     blind_mel, blind_wave = distances(t, voice, Windows(1, 4, 0))
     assert blind_mel > 3 * mel and blind_wave > 3 * wave, "looking ahead is what brings it close"
 
@@ -266,7 +265,7 @@ def test_the_first_sound_needs_one_window_and_what_it_looks_ahead(checkpoint: Ch
     per_block = t.block // t.repeats
     assert [speech.push(code) for code in CODES[: 2 * per_block - 1]] == [None] * (2 * per_block - 1)
     first = speech.push(1)
-    assert first is not None and len(first) == (t.block - t.receptive_frames) * t.hop > 0
+    assert first is not None and len(first) == t.block * t.hop
 
 
 def test_work_per_window_does_not_grow_with_the_reply(checkpoint: Checkpoint) -> None:
