@@ -66,9 +66,10 @@ class RowBlock:
     rows: torch.Tensor
     positions: np.ndarray
 
-    @property
-    def end(self) -> int:
-        return self.start + len(self.rows)
+    def head(self, end: int) -> RowBlock:
+        """The rows before row number `end`."""
+        keep = max(0, end - self.start)
+        return RowBlock(self.start, self.rows[:keep], self.positions[:, :keep])
 
 
 @dataclass
@@ -104,6 +105,19 @@ class _StageEnd:
     name: str
 
 
+@dataclass(frozen=True)
+class _Written:
+    """Where the newest reply stands: its ids, its number among the turns, how many spans, rows and positions lie
+    before it, and how many of its ids are in the Thinker's cache."""
+
+    ids: tuple[int, ...]
+    turn: int
+    spans: int
+    rows: int
+    cursor: Cursor
+    cached: int
+
+
 class Conversation:
     """Turns of one conversation with one checkpoint. One response at a time; not shared between threads.
 
@@ -120,6 +134,7 @@ class Conversation:
         self._generation = 0
         self._answering = False
         self._requested: float | None = None
+        self._written: _Written | None = None
         self._spans: list[Span] = list(checkpoint.prompt.turn("system", [self.system]))
         self._reset()
 
@@ -156,6 +171,23 @@ class Conversation:
         self._spans += spans
         self._pending += spans
 
+    def truncate(self, text_tokens: int) -> None:
+        """Keep only the first `text_tokens` tokens of the newest reply, those that were heard: the caches are
+        cropped, nothing is read again, and the model goes on as if it had said no more."""
+        self._expect_quiet()
+        written = self._written
+        if written is None or written.turn != len(self.turns) - 1:
+            raise ConversationError("only the newest reply can be cut, and only before the next turn")
+        if not 0 <= text_tokens <= len(written.ids):
+            raise ConversationError(f"the reply has {len(written.ids)} text tokens: keep a number from 0 to that")
+        ids = written.ids[:text_tokens]
+        text = self.checkpoint.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        self.turns[-1] = Turn("assistant", (text,), ids=ids)
+        end = written.rows + min(text_tokens, written.cached)
+        self._thinker.cache.crop_to(end)
+        self._blocks = [block.head(end) for block in self._blocks if block.start < end]
+        self._settle(replace(written, ids=ids, cached=end - written.rows))
+
     def fork(self) -> Conversation:
         """An independent conversation that continues from here; caches are copied, not recomputed."""
         self._expect_quiet()
@@ -164,6 +196,7 @@ class Conversation:
         twin._spans = list(self._spans)
         twin._pending = list(self._pending)
         twin._blocks = list(self._blocks)
+        twin._written = self._written
         twin._thinker = self._thinker.fork()
         twin._talker = self._talker.fork() if self._talker else None
         return twin
@@ -424,23 +457,29 @@ class Conversation:
     def _remember(self, reply: _Reply) -> None:
         thinker, memory = self.checkpoint.thinker, self._thinker
         ids = tuple(i for i in reply.ids if i not in self.checkpoint.stop)
-        closing = self.checkpoint.prompt.reply(ids)
         self.turns.append(Turn("assistant", (reply.text,), ids=ids))
-        self._spans += closing
         done = memory.length - reply.prompt_length  # reply tokens that went through the model
         start = reply.prompt_cursor
-        if start.next_decoded == start.last + 1:
-            steps = reply.steps[:done]
-            if steps:
-                positions, memory.cursor = thinker.tmrope.place(TextSpan(ids[:done]), start)
-                if self._talker is not None:
-                    rows = torch.cat([step.hidden + step.embedding for step in steps])
-                    self._blocks.append(RowBlock(reply.prompt_length, rows, positions))
-        else:
+        if start.next_decoded != start.last + 1:
             memory.cache.crop_to(reply.prompt_length)
             done = 0
+        elif done and self._talker is not None:
+            positions, _ = thinker.tmrope.place(TextSpan(ids[:done]), start)
+            rows = torch.cat([step.hidden + step.embedding for step in reply.steps[:done]])
+            self._blocks.append(RowBlock(reply.prompt_length, rows, positions))
+        self._settle(_Written(ids, len(self.turns) - 1, len(self._spans), reply.prompt_length, start, done))
+
+    def _settle(self, written: _Written) -> None:
+        """Lay the newest reply out behind the spans before it; what is not cached waits to be read."""
+        ids, done = written.ids, written.cached
+        closing = self.checkpoint.prompt.reply(ids)
+        self._spans = [*self._spans[: written.spans], *closing]
+        self._thinker.cursor = written.cursor
+        if done:
+            self._thinker.cursor = self.checkpoint.thinker.tmrope.place(TextSpan(ids[:done]), written.cursor)[1]
         rest: list[Span] = [TextSpan(ids[done:])] if ids[done:] else []
         self._pending = [*rest, closing[-1]]
+        self._written = written
 
 
 def _explain(stage: str, error: BaseException) -> str:

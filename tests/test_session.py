@@ -15,7 +15,7 @@ import torch
 
 from multimodal.checkpoint import Checkpoint, load
 from multimodal.errors import ConversationError, MediaError, PromptError, TandemError, VoiceError
-from multimodal.media import AudioClip, Picture
+from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from multimodal.sampler import Sampler, Sampling
 from multimodal.talker import Talker
@@ -462,3 +462,44 @@ def test_two_conversations_at_once_say_what_each_says_alone(checkpoint: Checkpoi
         for (_, wave), (_, other_wave) in zip(one, other):
             np.testing.assert_allclose(wave, other_wave, atol=1e-6)
     assert alone[0][0][0] != alone[1][0][0], "they say different things"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5])
+@pytest.mark.parametrize("medium", ["text", "sound that ends inside its video's last chunk"])
+def test_a_cut_reply_is_remembered_as_far_as_it_was_heard(checkpoint: Checkpoint, kept: int, medium: str) -> None:
+    conversation = Conversation(checkpoint)
+    if medium == "text":
+        first = Turn("user", ("Hello",))
+    else:
+        pixels = np.random.default_rng(3).integers(0, 256, (12, 56, 112, 3), dtype=np.uint8)
+        track = AudioClip(np.linspace(-0.2, 0.2, 49_600, dtype=np.float32), 16_000)
+        first = Turn("user", (VideoClip(pixels, np.arange(12) / 2, 2.0, 6.0, track), "?"))
+    conversation.append(first)
+    respond(conversation, GREEDY)
+    ids = conversation.turns[-1].ids
+    assert ids is not None and len(ids) > kept
+    rows = checkpoint.thinker.rows_computed
+    conversation.truncate(kept)
+    assert checkpoint.thinker.rows_computed == rows, "cutting computes nothing"
+    assert conversation.turns[-1].ids == ids[:kept]
+
+    fresh = Conversation(checkpoint)
+    for turn in (first, conversation.turns[-1]):
+        fresh.append(turn)
+    for each in (conversation, fresh):
+        each.append(Turn("user", ("Go on.",)))
+    (done, wave), (expected, expected_wave) = respond(conversation, GREEDY), respond(fresh, GREEDY)
+    assert done.text == expected.text and done.usage.prompt_tokens == expected.usage.prompt_tokens
+    np.testing.assert_allclose(wave, expected_wave, atol=1e-4)
+    with pytest.raises(ConversationError):
+        conversation.truncate(10**6)
+
+
+def test_only_the_newest_reply_can_be_cut(checkpoint: Checkpoint) -> None:
+    conversation = ask(checkpoint)
+    with pytest.raises(ConversationError, match="newest reply"):
+        conversation.truncate(0)
+    respond(conversation, GREEDY)
+    conversation.append(Turn("user", ("More",)))
+    with pytest.raises(ConversationError, match="before the next turn"):
+        conversation.truncate(0)
