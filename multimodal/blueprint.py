@@ -65,7 +65,8 @@ class Blueprint:
     kv_heads: int
     head_dim: int
     intermediate: int
-    mrope_section: tuple[int, int, int]
+    # Runs of rotary frequencies, highest first, that go to time, height and width in turn; they add up to head_dim / 2.
+    mrope_section: tuple[int, ...]
     rope_theta: float = 100_000.0
     max_positions: int = 32_768
     # audio encoder

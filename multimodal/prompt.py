@@ -50,6 +50,15 @@ class AudioSpan:
 
 
 @dataclass(frozen=True)
+class AudioPiece:
+    """Part of a sound that is still coming, already encoded: features float [tokens, D]. Its begin and end tokens
+    stand in the text around it."""
+
+    tokens: int
+    features: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class ImageSpan:
     """One picture: `grid` is (1, h, w) in patches before merging; features: patches float [h·w, patch values]."""
 
@@ -73,7 +82,7 @@ class VideoSpan:
     features: Any = field(default=None, compare=False, repr=False)
 
 
-Span = TextSpan | AudioSpan | ImageSpan | VideoSpan
+Span = TextSpan | AudioSpan | AudioPiece | ImageSpan | VideoSpan
 
 
 @dataclass(frozen=True)
@@ -227,6 +236,8 @@ def span_ids(span: Span, control: ControlIds, ids_per_second: float, seconds_per
     """Token ids of a span, begin and end tokens included."""
     if isinstance(span, TextSpan):
         return list(span.ids)
+    if isinstance(span, AudioPiece):
+        return [control.audio] * span.tokens
     if isinstance(span, AudioSpan):
         return [control.audio_bos, *[control.audio] * span.tokens, control.audio_eos]
     count = span.grid[0] * span.grid[1] * span.grid[2] // merge**2

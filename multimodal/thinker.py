@@ -16,7 +16,7 @@ import torch
 from multimodal.audio import AudioEncoder, token_count
 from multimodal.kv_cache import KvCache
 from multimodal.media import AudioClip, Picture, VideoClip
-from multimodal.prompt import AudioSpan, ImageSpan, Span, TextSpan, VideoSpan
+from multimodal.prompt import AudioPiece, AudioSpan, ImageSpan, Span, TextSpan, VideoSpan
 from multimodal.sampler import Sampler
 from multimodal.tmrope import Cursor, Tmrope
 from multimodal.vision import VisionEncoder
@@ -94,6 +94,9 @@ class Thinker:
     @torch.inference_mode()
     def embed(self, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
         """Input rows [n, D] of a span, media encoded, and the same with media at zero, as the Talker reads them."""
+        if isinstance(span, AudioPiece):
+            rows = span.features.to(self.device, self._embed.weight.dtype)
+            return rows, torch.zeros_like(rows)
         ids = self.tmrope.ids(span)
         rows = self.embed_tokens(ids)
         if isinstance(span, TextSpan):

@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from multimodal.prompt import AudioSpan, ControlIds, ImageSpan, Span, TextSpan, VideoSpan, grid_time_ids, interleave
+from multimodal.prompt import (
+    AudioPiece,
+    AudioSpan,
+    ControlIds,
+    ImageSpan,
+    Span,
+    TextSpan,
+    VideoSpan,
+    grid_time_ids,
+    interleave,
+)
 from multimodal.prompt import span_ids as _span_ids
 
 
@@ -60,6 +70,8 @@ class Tmrope:
         """Position ids int64 [3, n] (time, height, width) of the span's n tokens, and the cursor after it."""
         if isinstance(span, TextSpan):
             return _line(len(span.ids), cursor)
+        if isinstance(span, AudioPiece):
+            return _line(span.tokens, cursor)
         blocks: list[np.ndarray] = []
 
         def lay(block: np.ndarray) -> None:

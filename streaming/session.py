@@ -72,6 +72,16 @@ class RowBlock:
         return RowBlock(self.start, self.rows[:keep], self.positions[:, :keep])
 
 
+@dataclass(frozen=True, eq=False)
+class Bookmark:
+    """A place in a conversation to come back to: spans and rows before it, and what waited to be read."""
+
+    spans: int
+    pending: tuple[Span, ...]
+    rows: int
+    cursor: Cursor
+
+
 @dataclass
 class _Reply:
     """One response while it is made. Written by its stages, read by the conversation after they ended."""
@@ -167,6 +177,36 @@ class Conversation:
             parts = [part if isinstance(part, str) else thinker.span(part) for part in turn.content]
             spans = prompt.turn(turn.role, parts)
         self._requested = self._requested if self._requested is not None else requested
+        self.turns.append(turn)
+        self._spans += spans
+        self._pending += spans
+
+    def bookmark(self) -> Bookmark:
+        """Where the conversation stands now."""
+        self._expect_quiet()
+        return Bookmark(len(self._spans), tuple(self._pending), self._thinker.length, self._thinker.cursor)
+
+    def rewind(self, bookmark: Bookmark) -> None:
+        """Forget what `extend` has read since `bookmark`; nothing is computed."""
+        self._expect_quiet()
+        self._spans = self._spans[: bookmark.spans]
+        self._pending = list(bookmark.pending)
+        self._thinker.cache.crop_to(bookmark.rows)
+        self._thinker.cursor = bookmark.cursor
+        self._blocks = [block.head(bookmark.rows) for block in self._blocks if block.start < bookmark.rows]
+
+    def extend(self, spans: list[Span]) -> None:
+        """Read more of a turn that is not finished, now, while it is still coming."""
+        self._expect_quiet()
+        self._spans += spans
+        self._pending += spans
+        if self._pending:
+            self._read([])
+
+    def close_turn(self, turn: Turn, spans: list[Span]) -> None:
+        """The turn whose beginning was read by `extend` is complete; `spans` are the rest of it."""
+        self._expect_quiet()
+        self._requested = self._requested if self._requested is not None else self._clock()
         self.turns.append(turn)
         self._spans += spans
         self._pending += spans
@@ -293,23 +333,29 @@ class Conversation:
         finally:
             reply.out.put(_StageEnd(name))
 
+    def _read(self, more: list[Span]) -> torch.Tensor:
+        """Let the Thinker read what is pending and `more`; the Talker's rows wait until it speaks. Last hidden
+        states [n, D]."""
+        thinker, memory = self.checkpoint.thinker, self._thinker
+        new = [*self._pending, *more]
+        before, cursor = memory.length, memory.cursor
+        hidden, rows = thinker.read(memory, new)
+        if self._talker is not None:
+            positions, _ = thinker.tmrope.place_all(new, cursor)
+            self._blocks.append(RowBlock(before, rows, positions))
+        self._pending = []
+        return hidden
+
     # --- stages ---------------------------------------------------------------------------------------
 
     def _think(self, reply: _Reply) -> None:
         """Read what is new, then write the reply token by token."""
         thinker, memory = self.checkpoint.thinker, self._thinker
         opening = self.checkpoint.prompt.open_turn("assistant", [])
-        new = [*self._pending, *opening]
-        before = memory.length
-        cursor = memory.cursor
-        hidden, rows = thinker.read(memory, new)
-        positions, _ = thinker.tmrope.place_all(new, cursor)
-        if self._talker is not None:
-            self._blocks.append(RowBlock(before, rows, positions))
+        hidden = self._read(opening)
         self._spans += opening
-        self._pending = []
         reply.prompt_length, reply.prompt_cursor = memory.length, memory.cursor
-        reply.prefill_tokens = len(rows)
+        reply.prefill_tokens = len(hidden)
         reply.prompt_read.set()
 
         options = reply.options
