@@ -1,0 +1,176 @@
+"""Where a user's turn begins and ends in a stream of microphone samples.
+
+A voice detector gives each 32 ms frame a probability of speech; `TurnDetector` turns these into turns, with some
+sound from before the first word and some patience after the last. Time is counted in samples, so a test runs an
+hour of talk in a moment. A semantic end of turn is one more `EndOfTurn` to write.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+RATE_HZ = 16_000
+FRAME_SAMPLES = 512  # what the detector was trained on: 32 ms
+FRAME_MS = FRAME_SAMPLES * 1000 / RATE_HZ
+
+
+class VoiceDetector(Protocol):
+    """Probability of speech in each of consecutive frames; `reset` before another stream."""
+
+    def probability(self, frame: np.ndarray) -> float: ...
+
+    def reset(self) -> None: ...
+
+
+class SileroDetector:
+    """silero-vad, whose model comes inside its package. One object a stream: it remembers what it heard."""
+
+    def __init__(self) -> None:
+        import torch
+        from silero_vad import load_silero_vad
+
+        threads = torch.get_num_threads()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the package still ships TorchScript
+            self._model: Any = load_silero_vad()
+        torch.set_num_threads(threads)  # loading sets one thread for the whole program
+
+    def probability(self, frame: np.ndarray) -> float:
+        import torch
+
+        with torch.inference_mode():
+            return float(self._model(torch.from_numpy(frame), RATE_HZ))
+
+    def reset(self) -> None:
+        self._model.reset_states()
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """begin, end: probabilities above and below which a frame counts as speech and as silence. shortest_ms: speech
+    before a turn begins. patience_ms: silence before it ends. before_ms: sound kept from before the first word."""
+
+    begin: float = 0.5
+    end: float = 0.35
+    shortest_ms: float = 96.0
+    patience_ms: float = 500.0
+    before_ms: float = 320.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.end <= self.begin < 1:
+            raise ValueError("turn detection wants probabilities 0 < end ≤ begin < 1")
+        if min(self.shortest_ms, self.patience_ms, self.before_ms) < 0:
+            raise ValueError("turn detection wants times from 0 ms")
+
+
+class EndOfTurn(Protocol):
+    """Decides after each silent frame whether the user has finished."""
+
+    def finished(self, silence_ms: float, spoken_ms: float) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """The turn is over after a fixed silence."""
+
+    silence_ms: float
+
+    def finished(self, silence_ms: float, spoken_ms: float) -> bool:
+        return silence_ms >= self.silence_ms
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """at: number of the sample where the kept sound begins."""
+
+    at: int
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Sound of the turn, float32 [n], gapless from SpeechStarted on; the silence of the patience is part of it."""
+
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpeechStopped:
+    """at: number of the sample after the last frame with speech."""
+
+    at: int
+
+
+TurnEvent = SpeechStarted | Speech | SpeechStopped
+
+
+class TurnDetector:
+    """Samples of one microphone in, turns out. All times in samples since the first one pushed."""
+
+    def __init__(
+        self, voice: VoiceDetector, settings: TurnSettings = TurnSettings(), end: EndOfTurn | None = None
+    ) -> None:
+        self.settings = settings
+        self._voice = voice
+        self._end = end or Patience(settings.patience_ms)
+        self._rest = np.zeros(0, np.float32)
+        self._frames = 0  # whole frames judged
+        self._speech_frames = 0  # in a row, before a turn; all of them, in a turn
+        self._silent_frames = 0
+        self._before: deque[np.ndarray] = deque(
+            maxlen=max(1, round((settings.before_ms + settings.shortest_ms) / FRAME_MS))
+        )
+        self.speaking = False
+
+    @property
+    def silence_ms(self) -> float:
+        """Silence since the last speech of the turn; 0 while speech goes on or nobody speaks."""
+        return self._silent_frames * FRAME_MS if self.speaking else 0.0
+
+    def push(self, samples: np.ndarray) -> list[TurnEvent]:
+        """samples: float32 [n] at 16 kHz, any n."""
+        self._rest = np.concatenate([self._rest, np.asarray(samples, np.float32)])
+        events: list[TurnEvent] = []
+        while len(self._rest) >= FRAME_SAMPLES:
+            frame, self._rest = self._rest[:FRAME_SAMPLES], self._rest[FRAME_SAMPLES:]
+            probability = self._voice.probability(frame)
+            self._frames += 1
+            events += self._in_turn(frame, probability) if self.speaking else self._between(frame, probability)
+        return events
+
+    def commit(self) -> list[TurnEvent]:
+        """The user says that the turn is over (a released key): end it now, if one is open."""
+        return [self._stop()] if self.speaking else []
+
+    def _between(self, frame: np.ndarray, probability: float) -> list[TurnEvent]:
+        self._before.append(frame)
+        self._speech_frames = self._speech_frames + 1 if probability >= self.settings.begin else 0
+        if self._speech_frames == 0 or self._speech_frames * FRAME_MS < self.settings.shortest_ms:
+            return []
+        kept = np.concatenate(list(self._before))
+        self._before.clear()
+        self.speaking = True
+        self._silent_frames = 0
+        return [SpeechStarted(self._frames * FRAME_SAMPLES - len(kept)), Speech(kept)]
+
+    def _in_turn(self, frame: np.ndarray, probability: float) -> list[TurnEvent]:
+        if probability < self.settings.end:
+            self._silent_frames += 1
+        else:
+            self._silent_frames = 0
+            self._speech_frames += 1
+        events: list[TurnEvent] = [Speech(frame)]
+        if self._silent_frames and self._end.finished(self.silence_ms, self._speech_frames * FRAME_MS):
+            events.append(self._stop())
+        return events
+
+    def _stop(self) -> SpeechStopped:
+        at = (self._frames - self._silent_frames) * FRAME_SAMPLES
+        self.speaking = False
+        self._speech_frames = self._silent_frames = 0
+        self._voice.reset()
+        return SpeechStopped(at)
