@@ -93,9 +93,13 @@ class SpeechStarted:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """Sound of the turn, float32 [n], gapless from SpeechStarted on; the silence of the patience is part of it."""
+    """Sound of the turn, float32 [n], gapless from SpeechStarted on; the silence of the patience is part of it.
+
+    spoken_ms: speech of the turn so far, without pauses.
+    """
 
     samples: np.ndarray
+    spoken_ms: float
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ class TurnDetector:
         self._before.clear()
         self.speaking = True
         self._silent_frames = 0
-        return [SpeechStarted(self._frames * FRAME_SAMPLES - len(kept)), Speech(kept)]
+        start = SpeechStarted(self._frames * FRAME_SAMPLES - len(kept))
+        return [start, Speech(kept, self._speech_frames * FRAME_MS)]
 
     def _in_turn(self, frame: np.ndarray, probability: float) -> list[TurnEvent]:
         if probability < self.settings.end:
@@ -163,7 +168,7 @@ class TurnDetector:
         else:
             self._silent_frames = 0
             self._speech_frames += 1
-        events: list[TurnEvent] = [Speech(frame)]
+        events: list[TurnEvent] = [Speech(frame, self._speech_frames * FRAME_MS)]
         if self._silent_frames and self._end.finished(self.silence_ms, self._speech_frames * FRAME_MS):
             events.append(self._stop())
         return events
