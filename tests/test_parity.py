@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from multimodal.blueprint import TINY, write_random_checkpoint
 from multimodal.checkpoint import Checkpoint, load
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import AudioSpan, Content, ImageSpan, TextSpan, Turn, VideoSpan
@@ -123,12 +123,16 @@ def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def reference(tiny_checkpoint: Path) -> Iterator[Reference]:
+def reference(tiny_checkpoint: Path) -> Reference:
+    return open_reference(tiny_checkpoint)
+
+
+def open_reference(folder: Path) -> Reference:
     from transformers import Qwen2_5OmniForConditionalGeneration
 
-    model = Qwen2_5OmniForConditionalGeneration.from_pretrained(tiny_checkpoint).eval()
+    model = Qwen2_5OmniForConditionalGeneration.from_pretrained(folder).eval()
     keep_talker_mask(model.talker)
-    yield Reference(model)
+    return Reference(model)
 
 
 def keep_talker_mask(talker: Any) -> None:
@@ -175,13 +179,24 @@ def answer(conversation: Conversation, **changes: Any) -> tuple[list[int], list[
     return list(conversation.turns[-1].ids or ()), codes, np.concatenate(wave), done
 
 
+def test_a_reply_equals_generate_where_the_axes_share_all_frequencies(tmp_path: Path) -> None:
+    sizes = replace(TINY, mrope_section=(1,) * 8, rope_theta=10_000.0)
+    folder = write_random_checkpoint(tmp_path / "interleaved", blueprint=sizes)
+    check_turns(load(folder), open_reference(folder), "video with audio", turns=1)
+
+
 @pytest.mark.parametrize("kind", FIRST_TURNS)
 def test_reply_equals_generate_and_so_does_the_second_turn(
     checkpoint: Checkpoint, reference: Reference, kind: str
 ) -> None:
+    check_turns(checkpoint, reference, kind, turns=2)
+
+
+def check_turns(checkpoint: Any, reference: Reference, kind: str, turns: int) -> None:
+    """Assert that so many replies have the text, the codes and the sound of transformers' generate."""
     conversation = Conversation(checkpoint)
     conversation.append(Turn("user", FIRST_TURNS[kind]))
-    for turn in range(2):
+    for turn in range(turns):
         expected_ids, expected_codes, expected_wave = reference.run(conversation)
         ids, codes, wave, _ = answer(conversation)
         assert ids == [i for i in expected_ids if i not in checkpoint.stop], f"text of turn {turn}"

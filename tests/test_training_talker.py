@@ -16,12 +16,12 @@ from multimodal.blueprint import TINY, byte_level_tokenizer
 from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Content, Turn
-from training import export
+from training import export, pieces
 from training.codec import LEVELS, Codec
 from training.prompts import prompt_of
 from training.replies import Grouping, Replies, phones_of
 from training.talker import TalkerOptions, Trainer, train
-from training.talker_model import TalkerTraining, code_targets, mask_codes, thinker_rows
+from training.talker_model import TalkerTraining, code_targets, mask_codes, read_prompt, thinker_rows
 from training.utterances import CodedUtterance, write_coded
 
 
@@ -117,10 +117,12 @@ def test_batched_logits_equal_the_step_by_step_talker_of_transformers(
     prompt = prompt_of(tiny, turns)
     # Two replies of different lengths side by side: padding must not reach the one that is compared.
     texts = torch.cat([torch.nn.functional.pad(text, (0, 3)), torch.randint(0, 200, (1, 11))])
-    rows, replies = thinker_rows(tiny.thinker.model.model.language_model, prompt, texts)
+    decoder = tiny.thinker.model.model.language_model
+    known = read_prompt(decoder, prompt)
+    replies = thinker_rows(decoder, prompt, known.memory, texts)
     both = torch.cat([codes, torch.randint(1, 40, codes.shape)])
     both = torch.nn.functional.pad(both, (0, 5))
-    logits, _ = training(prompt, rows, replies, torch.tensor([8, 11]), torch.tensor([1, 0]), both)
+    logits, _ = training(prompt, known.rows, replies, torch.tensor([8, 11]), torch.tensor([1, 0]), both)
     torch.testing.assert_close(logits[0, :24], expected, atol=2e-5, rtol=1e-4)
 
 
@@ -275,3 +277,20 @@ def test_an_export_names_the_weights_that_are_missing(tiny_checkpoint: Path) -> 
     del part["proj_out.weight"]
     with pytest.raises(ValueError, match=r"the dit does not fit.*proj_out\.weight"):
         export.assemble(TINY, {"dit": part})
+
+
+def test_pieces_of_a_part_are_small_replace_older_ones_and_read_as_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {f"layer.{i}": torch.randn(50, 40) for i in range(7)}
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 3 * 50 * 40 * 4)
+    assert len(pieces.write_pieces(tmp_path, "dit", weights, float32=True)) == 3
+    files = pieces.write_pieces(tmp_path, "dit", weights)
+    pieces.write_pieces(tmp_path, "talker", {"other": torch.ones(2)})
+    assert sorted(tmp_path.glob("dit-*")) == files and len(files) == 2
+    assert all(file.stat().st_size < pieces.PIECE_BYTES + 2000 for file in files)
+    found = export.read_part(tmp_path, "dit", TINY)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(value, weights[name].bfloat16().float()) for name, value in found.items())
+    with pytest.raises(ValueError, match="repeats"):
+        pieces.read_pieces([files[0], files[0]])

@@ -18,7 +18,7 @@ from multimodal.prompt import Turn
 from training.augment import Augmenter, AugmentOptions, place_clips
 from training.batches import Maker, Mixture, SourceOptions, as_heard, random_size
 from training.blocks import batch_views, block
-from training.features import LogMel, frame_patches, patch_places, patch_values, resize, resized_size
+from training.features import LogMel, frame_patches, patch_places, patch_values, resize, resized_size, warped
 from training.packed_thinker import PackedThinker
 from training.packing import IGNORED, NO_PHONE, Budget, Layout, Packer, Sequence, Sound, empty_arrays
 from training.thinker import Trainer, TrainOptions, new_model
@@ -36,6 +36,7 @@ BUDGET = Budget(
     seconds=6.0,
     chunks=14,
     patches=640,
+    frames=640,
     largest_image=256,
     images=16,
     learned=256,
@@ -201,7 +202,7 @@ def test_packed_encoders_equal_transformers_encoders(model: Any, layout: Layout)
     packed = PackedThinker(model)
     batch, sequences = packed_batch(layout)
     mel, values = encoder_inputs(batch)
-    embeddings, _ = packed.embed(batch, mel, values, BUDGET.largest_image)
+    embeddings, _, _ = packed.embed(batch, mel, values, BUDGET.largest_image)
     at = 0
     for sequence in sequences:
         ids = torch.from_numpy(sequence.ids)
@@ -227,11 +228,14 @@ def test_packed_encoders_equal_transformers_encoders(model: Any, layout: Layout)
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", KINDS)
-def test_packed_forward_equals_transformers_forward(model: Any, layout: Layout, kind: str) -> None:
+@pytest.mark.parametrize("axes", ["in runs", "interleaved"])
+def test_packed_forward_equals_transformers_forward(model: Any, layout: Layout, kind: str, axes: str) -> None:
+    if axes == "interleaved":
+        model = new_model(1, replace(SIZES, mrope_section=(1,) * 8, rope_theta=10_000.0)).eval()
     packed = PackedThinker(model)
     batch, sequences = packed_batch(layout)
     mel, values = encoder_inputs(batch)
-    hidden, _ = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
+    hidden, _, _ = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
     index = KINDS.index(kind)
     sequence = sequences[index]
     start = sum(len(s.ids) for s in sequences[:index])
@@ -344,6 +348,21 @@ def test_noise_has_the_asked_for_level_and_nothing_sounds_after_a_clip() -> None
     assert torch.isfinite(strong).all() and strong.abs().max() <= 1 and (strong[:, 32_000:] == 0).all()
 
 
+def test_warping_moves_a_tone_by_its_factor_and_leaves_others_as_they_are() -> None:
+    power = torch.zeros(3, 2, 201)
+    power[:, :, 60] = 1.0  # 2400 Hz
+    moved = warped(power, torch.tensor([1.0, 1.1, 0.9]))
+    assert torch.equal(moved[0], power[0])
+    assert moved[1:].argmax(-1).tolist() == [[66, 66], [54, 54]]
+    ends = torch.rand(2, 1, 201)
+    assert torch.allclose(warped(ends, torch.tensor([0.85, 1.15]))[..., [0, -1]], ends[..., [0, -1]])
+    assert Augmenter(seconds=1).warps(4, 0.0) is None
+    torch.manual_seed(0)
+    factors = Augmenter(seconds=1).warps(400, 1.0)
+    assert factors is not None and 0.85 <= factors.min() < 0.88 and 1.12 < factors.max() <= 1.15
+    assert 0.2 < (factors == 1).float().mean() < 0.4
+
+
 def test_what_is_heard_keeps_the_whole_utterance() -> None:
     import random
 
@@ -361,7 +380,7 @@ def test_random_sizes_stay_within_the_processors_limits() -> None:
     assert all(h % 28 == 0 and w % 28 == 0 and 112**2 <= h * w <= 336**2 for h, w in sizes) and len(sizes) > 30
 
 
-SMALL = replace(BUDGET, tokens=512, chunks=4, patches=128, learned=64, clips=4)
+SMALL = replace(BUDGET, tokens=512, chunks=4, patches=128, frames=128, learned=64, clips=4)
 
 
 def trainer(budget: Budget = SMALL) -> Trainer:
@@ -429,20 +448,53 @@ def test_every_loss_reaches_every_part_of_the_model(layout: Layout) -> None:
     sound = Sound((noise(2.5, 1) * 20_000).astype(np.int16), 40_000, phones=np.full(250, 4, np.uint8), text="a tone")
     clip = AudioClip(np.zeros(0, np.float32), 16_000)
     packer = Packer(BUDGET, layout.control, KINDS, 0)
-    packer.add(
-        layout.sequence(
-            "heard", [Turn("user", (clip, picture(56, 56, 1))), Turn("assistant", ("a",))], {id(clip): sound}
-        )
-    )
+    shown = picture(56, 56, 1)
+    items = [
+        {"name": "background", "color": "blue", "box": (0, 0, 56, 56)},
+        {"name": "cat", "color": "red", "box": (0, 0, 28, 28)},
+        {"character": "a", "box": (30, 30, 40, 50)},
+    ]
+    turns = [Turn("user", (clip, shown)), Turn("assistant", ("a",))]
+    packer.add(layout.sequence("heard", turns, {id(clip): sound}, seen={id(shown): [items]}))
     batch = batch_views(block(packer.finish()), empty_arrays(BUDGET, 0))
     mel, values = encoder_inputs(batch)
-    hidden, heard = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
+    hidden, heard, seen = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
     sums = LossSums(KINDS, torch.device("cpu"))
-    thinker_loss(packed, batch, hidden, heard, batch["clip_tokens"], sums).backward()
+    thinker_loss(packed, batch, hidden, heard, seen, batch["clip_tokens"], sums).backward()
     without = [name for name, p in packed.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert without == ["model.model.audio_tower.audio_bos_eos_token.weight"]  # transformers keeps it, and never uses it
     read = sums.read()
-    assert read["heard"][0] > 0 and read["phones"][0] > 0 and read["characters"][0] > 0
+    encoders = ("phones", "characters", "cells", "colors", "boxes", "places", "letters")
+    assert all(read[name][0] > 0 for name in ("heard", *encoders))
+
+
+def test_what_cells_show_can_be_learned(layout: Layout) -> None:
+    """Two pictures: an object left in one, right in the other, and a letter in each."""
+    torch.manual_seed(0)
+    packer, shown = Packer(SMALL, layout.control, KINDS, 0), []
+    for i, (name, letter) in enumerate((("cat", "a"), ("dog", "B"))):
+        shown.append(picture(56, 84, i))
+        items = [
+            {"name": "background", "color": "white", "box": (0, 0, 84, 56)},
+            {"name": name, "color": ("red", "blue")[i], "box": (28 * i, 0, 28 * i + 28, 56)},
+            {"character": letter, "box": (70, 5, 80, 25)},
+        ]
+        turns = [Turn("user", (shown[i],)), Turn("assistant", (name,))]
+        assert packer.add(layout.sequence("picture", turns, seen={id(shown[i]): [items]}))
+    whole = block(packer.finish())
+    ours = trainer()
+    for _ in range(40):
+        ours.step(whole, 0.1)
+    ours.sums.read()
+    ours.step(whole, 0.1)
+    read = ours.sums.read()
+    assert all(read[name][1] > 0.9 for name in ("cells", "colors", "boxes", "letters")), read
+    assert read["places"][0] < 0.5, read
+
+
+def test_simple_pictures_come_first() -> None:
+    mixture = Mixture(start={}, end={}, easy_until=0.25)
+    assert [mixture.ease(p) for p in (0.0, 0.125, 0.25, 1.0)] == [1.0, 0.5, 0.0, 0.0]
 
 
 def test_greedy_answers_are_those_of_transformers_generate(model: Any, layout: Layout) -> None:

@@ -15,6 +15,7 @@ from multimodal.media import Picture, VideoClip
 from training import objects
 from training.beyond import REFUSAL
 from training.canvas import STYLES, background, extent, look_of, paste
+from training.cells import CELL, COLOR_ID, LETTERS, UNKNOWN, classes, label_cells, scaled_items
 from training.examples import KINDS, SPEECH_KINDS, Example, sample
 from training.facts import a_fact
 from training.grounding import resized_size
@@ -443,3 +444,81 @@ def test_words_are_put_together_rightly() -> None:
     assert {noun: plural(noun) for noun in plurals} == plurals
     assert [plural(noun) for noun in ("red fox", "mouse", "cup of tea")] == ["red foxes", "mice", "cups of tea"]
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+DRAWN = [kind for kind in ALL_KINDS if not kind.startswith("talk")]
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_every_world_lists_what_it_draws_inside_its_pictures(kind: str) -> None:
+    for example in samples(kind, 8, size=None):
+        items = example.details["items"]
+        if kind.startswith("clip"):
+            clip = clip_of(example)
+            assert len(items) == len(clip.frames) // 2 and all(pair[0]["name"] == "background" for pair in items)
+            (height, width), listed_items = clip.frames.shape[1:3], [item for pair in items for item in pair]
+        else:
+            (height, width), listed_items = picture_of(example).shape[:2], items
+        for item in listed_items:
+            left, top, right, bottom = item["box"]
+            edge = 0.12 * max(height, width)  # letters of a wide label, or in a turned picture, may stick out
+            assert -edge <= left <= right <= width + edge and -edge <= top <= bottom <= height + edge, item
+            assert item.get("name", "text") in classes() and item.get("color") in (None, *COLORS)
+            assert "name" in item or len(item["character"]) == 1
+
+
+def test_the_class_of_an_arrow_says_where_it_points() -> None:
+    for example in samples("picture_arrow", 30):
+        (arrow,) = example.details["items"][1:]
+        assert arrow["name"] == "arrow " + example.answers[0].removesuffix(".").split()[-1]
+
+
+def test_cells_know_the_smallest_item_they_show_its_box_and_its_letters() -> None:
+    items = [
+        {"name": "background", "color": "white", "box": (0, 0, 112, 84)},
+        {"name": "circle", "color": "red", "box": (0, 0, 84, 84)},
+        {"name": "cat", "color": None, "box": (28, 28, 56, 56)},
+        {"character": "H", "box": (84, 0, 97, 20)},
+        {"character": "i", "box": (99, 0, 104, 20)},
+        {"character": "!", "box": (105, 0, 110, 20)},
+    ]
+    labels, letters = label_cells(items, 3, 4)
+    names = {number: name for name, number in classes().items()}
+    table = [names[kind] for kind in labels[:, 0].tolist()]
+    assert table == [
+        *["circle"] * 3,
+        "background",
+        "circle",
+        "cat",
+        "circle",
+        "background",
+        *["circle"] * 3,
+        "background",
+    ]
+    assert labels[0, 1] == COLOR_ID["red"] and labels[3, 1] == COLOR_ID["white"] and labels[5, 1] == UNKNOWN
+    assert labels[0, 2:].tolist() == [28, 28, 84, 84, 3, 4] and labels[5, 2:6].tolist() == [0, 0, 28, 28]
+    assert letters[3].tolist() == [1 << LETTERS.index("H"), 1 << LETTERS.index("i") | 1 << len(LETTERS)]
+    assert not letters[:3].any()
+    unknown, sets = label_cells(None, 3, 4)
+    assert (unknown[:, :6] == UNKNOWN).all() and (sets == -1).all() and unknown[0, 6:].tolist() == [3, 4]
+
+
+def test_listed_letters_stand_where_there_is_ink() -> None:
+    found = []
+    for example in samples("read_word", 40, size=(168, 280)):
+        pixels = picture_of(example).astype(float)
+        for item in example.details["items"]:
+            if "character" in item and item["character"].isalnum():
+                left, top, right, bottom = (round(side) for side in item["box"])
+                found.append(pixels[max(top, 0) : bottom, max(left, 0) : right].std((0, 1)).max() > 20)
+    assert len(found) > 80 and np.mean(found) > 0.97
+
+
+def test_nothing_is_smaller_than_the_encoder_can_see() -> None:
+    for kind in ("picture_count", "picture_relation", "picture_size", "ground"):
+        for example in samples(kind, 25, size=None):
+            height, width = example.details["size"]
+            factor = resized_size((height, width))[1] / width
+            for item in scaled_items(example.details["items"][1:], factor, factor):
+                left, top, right, bottom = item["box"]
+                assert max(right - left, bottom - top) >= 0.6 * CELL, (kind, item)

@@ -22,6 +22,8 @@ class AugmentOptions:
     low_pass_hz: tuple[float, float] = (2800.0, 7500.0)
     high_pass_hz: tuple[float, float] = (40.0, 350.0)
     gain_db: tuple[float, float] = (-24.0, 6.0)
+    warp: float = 0.7
+    warp_factor: tuple[float, float] = (0.85, 1.15)
 
 
 def place_clips(
@@ -53,7 +55,7 @@ def place_clips(
 
 
 class Augmenter(torch.nn.Module):
-    """Noise, rooms, narrow bands and gain. `seconds` of coloured noise are made once and cut at random places."""
+    """Noise, rooms, narrow bands and gain; and other vocal tracts. `seconds` of coloured noise are made once and cut at random places."""
 
     noises: torch.Tensor
 
@@ -70,6 +72,15 @@ class Augmenter(torch.nn.Module):
 
     def _uniform(self, count: int, low: float, high: float) -> torch.Tensor:
         return torch.empty(count, device=self.noises.device).uniform_(low, high)
+
+    def warps(self, count: int, strength: float) -> torch.Tensor | None:
+        """Factors of `features.warped` for `count` clips, float [count]; None at a strength of 0."""
+        if strength <= 0:
+            return None
+        options = self.options
+        low, high = (1 + strength * (end - 1) for end in options.warp_factor)
+        changed = self._uniform(count, 0, 1) < options.warp
+        return torch.where(changed, self._uniform(count, low, high), 1.0)
 
     @torch.no_grad()
     def forward(self, waves: torch.Tensor, lengths: torch.Tensor, strength: float) -> torch.Tensor:

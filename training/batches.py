@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from multimodal.media import AudioClip, Picture
+from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from training import corpus, synthesis
-from training.examples import KINDS, TRANSCRIBE_PROMPTS, TRANSCRIBE_TEST_PROMPTS, sample
+from training.cells import Listing, scaled_items
+from training.examples import KINDS, TRANSCRIBE_PROMPTS, TRANSCRIBE_TEST_PROMPTS, Example, sample
 from training.features import HOP, MERGE, PATCH, resize, resized_size
 from training.nano import NANO
 from training.packing import Budget, Layout, Packer, Sequence, Sound
@@ -36,12 +37,20 @@ TEST_REPEAT_PROMPTS = ("Please say: {}",)
 SPEAKABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.'?!]*")
 
 
+EARLY = {"picture_what": 2.0, "picture_arrow": 3.0, "picture_where": 1.5, "picture_color": 1.5, "read_word": 2.0, "read_line": 0.7,
+         "chart": 0.5, "picture_chat": 0.5, "picture_beyond": 0.4}  # fmt: skip
+EASY_PIXELS = 1.5 * UNIT  # the longer side of everything in a simple picture
+TRIES = 3  # for a simple picture
+
+
 @dataclass(frozen=True)
 class Mixture:
     """How training is mixed. shares: kind or group → share of the tokens at the beginning and at the end of training,
     changing evenly between; groups are "dictation", "sentences", "repeat", and "picture", "video", "talk" of examples.
     spoken: how often a question is spoken that may be. fresh: how often a slow example is made anew rather than used
-    again, from the last `kept` ones. quiet_until: share of the training without changes of speed."""
+    again, from the last `kept` ones. quiet_until: share of the training without changes of speed. easy_until: share of
+    the training over which simple pictures (few large things on calm backgrounds) and the kinds in `early`, so many
+    times as often as later, become as rare as at the end."""
 
     start: dict[str, float]
     end: dict[str, float]
@@ -49,14 +58,20 @@ class Mixture:
     fresh: float = 0.7
     kept: int = 192
     quiet_until: float = 0.33
+    easy_until: float = 0.33
+    early: dict[str, float] = field(default_factory=lambda: dict(EARLY))
+
+    def ease(self, progress: float) -> float:
+        """1 at the beginning, 0 from `easy_until` on."""
+        return max(0.0, 1 - progress / self.easy_until) if self.easy_until > 0 else 0.0
 
     def share(self, group: str, progress: float) -> float:
         return self.start.get(group, 0.0) * (1 - progress) + self.end.get(group, 0.0) * progress
 
 
 MIXTURE = Mixture(
-    start={"dictation": 0.50, "sentences": 0.06, "repeat": 0.03, "picture": 0.31, "video": 0.05, "talk": 0.05},
-    end={"dictation": 0.38, "sentences": 0.02, "repeat": 0.03, "picture": 0.27, "video": 0.18, "talk": 0.12},
+    start={"dictation": 0.40, "sentences": 0.03, "repeat": 0.02, "picture": 0.46, "video": 0.04, "talk": 0.05},
+    end={"dictation": 0.36, "sentences": 0.02, "repeat": 0.03, "picture": 0.32, "video": 0.16, "talk": 0.11},
 )
 
 
@@ -216,19 +231,39 @@ class Maker:
         if group != "talk" and len(kept) >= mixture.kept // 3 and self.rng.random() >= mixture.fresh:
             return self.rng.choice(kept)
         often = self.kinds_of_group[group]
-        made = self.example(self.rng.choices(tuple(often), tuple(often.values()))[0])
+        ease = mixture.ease(self.progress())
+        weights = [n * mixture.early.get(kind, 1.0) ** ease for kind, n in often.items()]
+        made = self.example(self.rng.choices(tuple(often), weights)[0], self.rng.random() < ease)
         if group != "talk" and made is not None:
             kept.append(made)
         return made
 
-    def example(self, kind: str) -> Sequence | None:
+    def example(self, kind: str, easy: bool = False) -> Sequence | None:
+        """easy: if there is a picture, rather a simple one."""
         o = self.options
-        size = random_size(self.rng, o.min_pixels, o.max_pixels) if self.rng.random() < 0.7 else None
-        example = sample(kind, self.rng.randrange(1 << 62), o.split, size)
-        turns, heard = [self._fitting(turn) for turn in example.turns], {}
+        example, simple = None, not easy
+        for _ in range(TRIES):
+            size = random_size(self.rng, o.min_pixels, o.max_pixels) if self.rng.random() < 0.7 else None
+            example = sample(kind, self.rng.randrange(1 << 62), o.split, size)
+            if simple or self._is_simple(example):
+                break
+        assert example is not None
+        seen: dict[int, Listing] = {}
+        turns, heard = [self._fitting(turn, example, seen) for turn in example.turns], {}
         if example.spoken is not None and self.rng.random() < o.mixture.spoken:
             turns, heard = self._spoken(turns, example.spoken)
-        return self.layout.sequence(f"{kind}, spoken" if heard else kind, turns, heard)
+        return self.layout.sequence(f"{kind}, spoken" if heard else kind, turns, heard, seen=seen)
+
+    def _is_simple(self, example: Example) -> bool:
+        details = example.details
+        if "style" not in details:
+            return True
+        height, width = details["size"]
+        factor = resized_size(height, width, self.options.min_pixels, self.options.max_pixels)[0] / height
+        sides = [
+            max(right - left, bottom - top) for left, top, right, bottom in (i["box"] for i in details["items"][1:])
+        ]
+        return len(sides) <= 3 and min(sides, default=1e9) * factor >= EASY_PIXELS and details["style"] != "texture"
 
     def _spoken(self, turns: list[Turn], place: int) -> tuple[list[Turn], dict[int, Sound]]:
         """The last question as speech, and in half of the conversations what the user said before, all by one voice."""
@@ -248,13 +283,19 @@ class Maker:
             result.append(Turn(turn.role, tuple(content)))
         return result, heard
 
-    def _fitting(self, turn: Turn) -> Turn:
-        """Pictures resized by the processor's rule."""
+    def _fitting(self, turn: Turn, example: Example, seen: dict[int, Listing]) -> Turn:
+        """Pictures resized by the processor's rule; `seen` gets what each medium shows, by its id."""
         content = []
+        items = example.details.get("items")
         for part in turn.content:
             if isinstance(part, Picture):
-                h, w = resized_size(*part.size, self.options.min_pixels, self.options.max_pixels)
+                height, width = part.size
+                h, w = resized_size(height, width, self.options.min_pixels, self.options.max_pixels)
                 part = Picture(resize(part.pixels, h, w))
+                if items is not None:
+                    seen[id(part)] = [scaled_items(items, w / width, h / height)]
+            elif isinstance(part, VideoClip) and items is not None:
+                seen[id(part)] = items
             content.append(part)
         return replace(turn, content=tuple(content))
 
@@ -268,6 +309,8 @@ class Maker:
     def speak(self, text: str, voice: str) -> Utterance | None:
         """`text` by a voice; None where it cannot be spoken or is too long."""
         speed, pitch = self.rng.uniform(0.85, 1.15), self.rng.uniform(0.85, 1.15)
+        if voice.startswith("espeak:") and self.options.split == "train":
+            speed, pitch = self.rng.uniform(0.75, 1.25), self.rng.uniform(0.65, 1.35)
         try:
             utterance = synthesis.teacher(voice, self.options.root).speak(text, speed, pitch)
         except ValueError:  # a text without words for this synthesizer

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.canvas import finish, jittered
+from training.cells import letter_items
 from training.lettering import font, random_font
 from training.lexicon import digits, first_name, place, topic
 from training.objects import COLORS
 from training.wording import NUMBERS, Question, Size, Split, choose, listed, phrase
 
 Rng = np.random.Generator
+SMALLEST_FONT_PIXELS = 12
 SERIES = (
     "Mon Tue Wed Thu Fri Sat Sun".split(),
     "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
@@ -92,16 +95,23 @@ def random_chart(rng: Rng, split: Split, most_bars: int) -> Chart:
     )
 
 
-def draw_chart(rng: Rng, split: Split, chart: Chart, size: Size) -> np.ndarray:
-    """uint8 [H, W, 3]."""
+def draw_chart(rng: Rng, split: Split, chart: Chart, size: Size) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The picture, uint8 [H, W, 3], and its bars and letters as items of `cells`."""
     height, width = size
+    items: list[dict[str, Any]] = [{"name": "background", "color": "white", "box": (0, 0, width, height)}]
     image = Image.new("RGB", (width, height), (255, 255, 255) if rng.random() < 0.7 else jittered(rng, "white", 8))
     draw = ImageDraw.Draw(image)
+
+    def write(x: float, y: float, text: str, anchor: str) -> None:
+        draw.text((x, y), text, font=face, fill=(0, 0, 0), anchor=anchor)
+        ahead = {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]] * face.getlength(text)
+        items.extend(letter_items(text, x - ahead, y - sum(face.getmetrics()) / 2, face))
+
     face = _fitting_font(rng, split, chart, size)
     line = face.size * 1.2
     top = line * 1.4 if chart.title else line * 0.4
     if chart.title:
-        draw.text((width / 2, line * 0.7), chart.title, font=face, fill=(0, 0, 0), anchor="mm")
+        write(width / 2, line * 0.7, chart.title, "mm")
     peak = max(chart.values)
     limit = peak if chart.printed else -(-peak // chart.step) * chart.step
     room = (
@@ -126,37 +136,40 @@ def draw_chart(rng: Rng, split: Split, chart: Chart, size: Size) -> np.ndarray:
             if chart.sideways:
                 x = left + (right - left) * mark / limit
                 draw.line((x, top, x, bottom), fill=(190, 190, 190))
-                draw.text((x, bottom + line / 2), str(mark), font=face, fill=(0, 0, 0), anchor="mm")
+                write(x, bottom + line / 2, str(mark), "mm")
             else:
                 y = bottom - (bottom - top) * mark / limit
                 draw.line((left, y, right, y), fill=(190, 190, 190))
-                draw.text((left - 4, y), str(mark), font=face, fill=(0, 0, 0), anchor="rm")
+                write(left - 4, y, str(mark), "rm")
     for i, (label, value, color) in enumerate(zip(chart.labels, chart.values, chart.colors, strict=True)):
         if chart.sideways:
             y = top + pitch * (i + 0.5)
             end = left + (right - left) * value / limit
-            draw.rectangle((left, y - thick / 2, end, y + thick / 2), fill=shades[color])
-            draw.text((left - 4, y), label, font=face, fill=(0, 0, 0), anchor="rm")
+            box = (left, y - thick / 2, end, y + thick / 2)
+            draw.rectangle(box, fill=shades[color])
+            write(left - 4, y, label, "rm")
             if chart.printed:
-                draw.text((end + 3, y), str(value), font=face, fill=(0, 0, 0), anchor="lm")
+                write(end + 3, y, str(value), "lm")
         else:
             x = left + pitch * (i + 0.5)
             end = bottom - (bottom - top) * value / limit
-            draw.rectangle((x - thick / 2, end, x + thick / 2, bottom), fill=shades[color])
-            draw.text((x, bottom + 2 + line / 2), label, font=face, fill=(0, 0, 0), anchor="mm")
+            box = (x - thick / 2, end, x + thick / 2, bottom)
+            draw.rectangle(box, fill=shades[color])
+            write(x, bottom + 2 + line / 2, label, "mm")
             if chart.printed:
-                draw.text((x, end - line / 2), str(value), font=face, fill=(0, 0, 0), anchor="mm")
+                write(x, end - line / 2, str(value), "mm")
+        items.append({"name": "bar", "color": color, "box": box})
     draw.line((left, top, left, bottom), fill=(0, 0, 0), width=2)
     draw.line((left, bottom, right, bottom), fill=(0, 0, 0), width=2)
-    return finish(rng, split, image)
+    return finish(rng, split, image), items
 
 
 def _fitting_font(rng: Rng, split: Split, chart: Chart, size: Size) -> ImageFont.FreeTypeFont:
     """The largest of a few sizes at which the labels stand side by side."""
     path = random_font(rng, split)
     height, width = size
-    pixels = max(11, min(size) // 12)
-    while pixels > 11:
+    pixels = max(SMALLEST_FONT_PIXELS, min(size) // 12)
+    while pixels > SMALLEST_FONT_PIXELS:
         face = font(path, pixels)
         longest = max(face.getlength(label) for label in chart.labels)
         if (
@@ -171,11 +184,11 @@ def _fitting_font(rng: Rng, split: Split, chart: Chart, size: Size) -> ImageFont
 
 def chart_question(rng: Rng, split: Split, size: Size | None) -> tuple[np.ndarray, Question]:
     """A chart, uint8 [H, W, 3], and a question about it."""
-    size = size or (int(rng.integers(190, 460)), int(rng.integers(220, 500)))
+    size = size or (int(rng.integers(190, 380)), int(rng.integers(220, 440)))
     chart = random_chart(rng, split, 3 if min(size) < 150 else 4 if min(size) < 220 else 6)
-    pixels = draw_chart(rng, split, chart, size)
+    pixels, items = draw_chart(rng, split, chart, size)
     question = _question(rng, split, chart)
-    details = {"labels": chart.labels, "values": chart.values, "title": chart.title, "size": size}
+    details = {"labels": chart.labels, "values": chart.values, "title": chart.title, "size": size, "items": items}
     return pixels, Question(question.text, question.answer, question.others, details)
 
 

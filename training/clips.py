@@ -14,6 +14,7 @@ import numpy as np
 
 from multimodal.media import AudioClip, VideoClip
 from training.canvas import Box, Look, background, extent, jittered, paste
+from training.cells import item_of
 from training.objects import COLORS
 from training.scenes import placed, random_looks
 from training.wording import Question, Size, Split, article, choose, in_split, phrase, sentence
@@ -91,6 +92,19 @@ def _place(rng: Rng, size: Size, looks: Sequence[Look], low: float, high: float)
             return boxes
 
 
+def listing(tracks: Sequence[Track], frames: int) -> list[list[dict[str, Any]]]:
+    """What each pair of frames shows, as `cells` wants it; what moves stands in the middle of its way."""
+    pairs = []
+    for i in range(0, frames - 1, 2):
+        items = [{"name": "background", "color": None, "box": (0, 0, 0, 0)}]
+        for look, boxes in tracks:
+            seen = [box for box in boxes[i : i + 2] if box is not None]
+            if seen:
+                items.append(item_of(look, np.mean(seen, 0).round().astype(int).tolist()))
+        pairs.append(items)
+    return pairs
+
+
 def film_clip(frames: np.ndarray, samples: np.ndarray | None = None) -> VideoClip:
     times = np.arange(len(frames)) / FPS
     sound = AudioClip(samples, SOUND_RATE_HZ) if samples is not None else None
@@ -130,7 +144,8 @@ def _motion(rng: Rng, split: Split, size: Size) -> Asked:
     pixels = render(rng, split, size, [*tracks, (looks[0], moving)], frames)
     name = looks[0].noun
     path = ", then ".join(directions)
-    details = {"directions": directions, "object": name}
+    items = listing([*tracks, (looks[0], moving)], frames)
+    details = {"directions": directions, "object": name, "items": items}
     if not directions:
         text = phrase(
             rng,
@@ -192,7 +207,8 @@ def _when(rng: Rng, split: Split, size: Size) -> Asked:
         text = phrase(rng, split, (f"What {verb}?", f"What {verb} and when?", f"Which object {verb}?", f"Which object {verb}, and when?",
                                    "What happens in the video?", "What happens?", "Describe the clip.", "What changes?"))  # fmt: skip
         answer = f"{sentence(article(name))} {verb} at {seconds(at)}."
-    return film_clip(pixels), Question(text, answer, details={"object": name, "event": verb, "times_sec": [at / FPS]})
+    details = {"object": name, "event": verb, "times_sec": [at / FPS], "items": listing(tracks, frames)}
+    return film_clip(pixels), Question(text, answer, details=details)
 
 
 def random_showings(rng: Rng, split: Split, lengths: Sequence[int]) -> list[Showing]:
@@ -202,8 +218,10 @@ def random_showings(rng: Rng, split: Split, lengths: Sequence[int]) -> list[Show
     return [Showing(look, end - length, end) for look, length, end in zip(looks, lengths, ends, strict=True)]
 
 
-def film(rng: Rng, split: Split, size: Size, showings: Sequence[Showing]) -> np.ndarray:
-    """Frames of a sequence, the objects in the middle or each somewhere else."""
+def film(
+    rng: Rng, split: Split, size: Size, showings: Sequence[Showing]
+) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
+    """Frames of a sequence, the objects in the middle or each somewhere else, and the listing of its items."""
     frames = showings[-1].last + showings[-1].last % 2
     zone = (1, 1) if rng.random() < 0.6 else None
     tracks: list[Track] = []
@@ -212,7 +230,7 @@ def film(rng: Rng, split: Split, size: Size, showings: Sequence[Showing]) -> np.
         assert box is not None
         last = frames if showing is showings[-1] else showing.last
         tracks.append((showing.look, [box if showing.first <= i < last else None for i in range(frames)]))
-    return render(rng, split, size, tracks, frames)
+    return render(rng, split, size, tracks, frames), listing(tracks, frames)
 
 
 def span_details(showings: Sequence[Showing]) -> dict[str, Any]:
@@ -228,11 +246,11 @@ def _order(rng: Rng, split: Split, size: Size) -> Asked:
         if 8 <= lengths.sum() <= 20:
             break
     showings = random_showings(rng, split, lengths.tolist())
-    pixels = film(rng, split, size, showings)
+    pixels, items = film(rng, split, size, showings)
     nouns = [showing.noun for showing in showings]
     i = int(rng.integers(count))
     now = showings[i]
-    details = span_details(showings)
+    details = {**span_details(showings), "items": items}
     dice = rng.random()
     if dice < 0.35:
         text = phrase(rng, split, (
@@ -299,11 +317,12 @@ def _flashes(rng: Rng, split: Split, size: Size) -> Asked:
     boxes = _place(rng, size, looks, 0.3, 0.55)
     tracks: list[Track] = [(look, [box] * frames) for look, box in zip(looks, boxes, strict=True)]
     times = ("once", "twice", "three times", "four times", "five times")[count - 1]
-    details = {"count": count, "times_sec": [i / FPS for i in at]}
+    details: dict[str, Any] = {"count": count, "times_sec": [i / FPS for i in at]}
     if rng.random() < 0.5:
         name = looks[0].noun
         tracks[0] = (looks[0], [boxes[0] if i in at else None for i in range(frames)])
         pixels = render(rng, split, size, tracks, frames)
+        details["items"] = listing(tracks, frames)
         text = phrase(rng, split, (f"How many times does the {name} flash?", f"How often does the {name} flash?", f"Count the flashes of the {name}.",
                                    f"How often do you see the {name}?", f"How many times does the {name} appear?"))  # fmt: skip
         return film_clip(pixels), Question(text, f"The {name} flashes {times}.", details=details)
@@ -313,6 +332,7 @@ def _flashes(rng: Rng, split: Split, size: Size) -> Asked:
         shade for shade in (jittered(rng, color) for color in COLORS) if np.abs(np.array(shade) - base).sum() > 200
     ]
     pixels[at] = choose(rng, shades)
+    details["items"] = listing(tracks, frames)
     text = phrase(rng, split, ("How many flashes are there?", "Count the flashes.", "How many flashes do you see?", "How often does it flash?",
                                "How many times does the picture flash?", "How often does the screen flash?"))  # fmt: skip
     return film_clip(pixels), Question(text, f"It flashes {times}.", details=details)

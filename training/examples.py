@@ -7,7 +7,7 @@ of the test split do not occur in training.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ class Example:
     spoken: index of a text part in the content of the last user turn (`turns[-2].content[spoken]`) that may be
         replaced by speech of that text, or None.
     answers: the exact answers that count as right, the canonical one first.
-    details: what a score needs: boxes, times, values.
+    details: what a score needs: boxes, times, values; "items": everything that is drawn, as `cells` describes it.
     """
 
     turns: tuple[Turn, ...]
@@ -104,6 +104,7 @@ def _picture_beyond(rng: Rng, split: Split, size: Size | None, speak: Speak | No
     pixels, questions = pictures.picture_conversation(rng, split, size, 1)
     thing = choose(rng, questions[0].details["objects"])["label"] if rng.random() < 0.7 else None
     question = out_of_world(rng, split, thing)
+    question = replace(question, details={**question.details, "items": questions[0].details["items"]})
     if rng.random() < 0.3:
         return _conversation("picture_beyond", rng, split, [questions[0], question], Picture(pixels))
     return _conversation("picture_beyond", rng, split, [question], Picture(pixels))

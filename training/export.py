@@ -22,6 +22,7 @@ from torch import Tensor
 
 from multimodal.blueprint import SPECIAL_TOKENS, Blueprint, write_model, write_processor_files
 from training.nano import NANO, VOICES
+from training.pieces import piece_files, read_pieces
 
 SPEECH_TOKENS = SPECIAL_TOKENS[SPECIAL_TOKENS.index("<tts_pad>") :]
 """The tokens whose rows of the Thinker's embedding table only the Talker reads: the rows of `speech_tokens`."""
@@ -48,20 +49,19 @@ def write_part(path: Path, weights: Mapping[str, Tensor]) -> None:
 def read_part(path: Path, part: str, blueprint: Blueprint = NANO) -> dict[str, Tensor]:
     """The tensors of one part, under their names inside the part's own module, float32 on the CPU.
 
-    path: a safetensors file, its names with or without the part's prefix in the whole model, or an exported folder.
+    path: a safetensors file or a folder of its pieces (see `pieces`), the names with or without the part's prefix in the
+    whole model, or an exported folder.
     The talker's part has `speech_tokens` [7, D] beside, in the order of SPEECH_TOKENS, where the source has it.
     """
     prefix = PREFIXES[part]
-    if path.is_dir():
+    if (path / "config.json").exists():
         whole = load(path).state_dict()
         weights = {name.removeprefix(prefix): value for name, value in whole.items() if name.startswith(prefix)}
         if part == "talker":
             ids = blueprint.special_ids()
             weights["speech_tokens"] = whole[EMBEDDING][[ids[token] for token in SPEECH_TOKENS]]
         return weights
-    from safetensors.torch import load_file
-
-    return {name.removeprefix(prefix): value.float() for name, value in load_file(path).items()}
+    return {name.removeprefix(prefix): value for name, value in read_pieces(piece_files(path, part)).items()}
 
 
 def load(folder: Path) -> Any:
@@ -162,7 +162,9 @@ def check(folder: Path, model: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for part in PREFIXES:
-        parser.add_argument(f"--{part}", type=Path, help=f"the {part}'s safetensors file, or a folder that has it")
+        parser.add_argument(
+            f"--{part}", type=Path, help=f"the {part}'s safetensors file, or a folder of its pieces, or an exported one"
+        )
     parser.add_argument("--voices", type=Path, help="torch file: voice → cond, ref_mel")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parent / "tokenizer" / "tokenizer.json")
     parser.add_argument("--base", type=Path, help="exported folder that gives the parts not named")

@@ -50,11 +50,14 @@ class LogMel(torch.nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)  # [201, bins]
 
     @torch.no_grad()
-    def forward(self, waves: torch.Tensor, lengths: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, waves: torch.Tensor, lengths: torch.Tensor, chunks: torch.Tensor, warps: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Log-mel of every 2 s chunk.
 
         waves: float32 [C, L], clips padded on the right with anything; lengths: int64 [C] samples of each, > 400;
-        chunks: int64 [A, 3] clip, first frame and frame count (≤ 200) of each chunk.
+        chunks: int64 [A, 3] clip, first frame and frame count (≤ 200) of each chunk; warps: float [C] of each clip, see
+        `warped`, or None for the voices as they are.
         Returns float32 [A, bins, 200], zero after each chunk's last frame, as the encoder pads it.
         """
         clips, first, count = chunks.unbind(1)
@@ -68,11 +71,31 @@ class LogMel(torch.nn.Module):
         rows = (first[:, None] + step).clamp(max=frames.shape[1] - 1)
         spectrum = torch.fft.rfft(frames[clips[:, None], rows] * self.window)  # [A, 200, 201]
         power = spectrum.real.square() + spectrum.imag.square()
+        if warps is not None:
+            power = warped(power, warps[clips])
         mel = (power @ self.filters).clamp(min=1e-10).log10()  # [A, 200, bins]
         loudest = mel.masked_fill(~inside[..., None], -10.0).amax((1, 2))  # [A]
         floor = torch.full((len(waves),), -10.0, device=waves.device).scatter_reduce(0, clips, loudest, "amax") - 8.0
         mel = (torch.maximum(mel, floor[clips][:, None, None]) + 4.0) / 4.0
         return mel.masked_fill(~inside[..., None], 0.0).transpose(1, 2)
+
+
+def warped(power: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Spectra of longer or shorter vocal tracts (vocal tract length perturbation, Jaitly and Hinton 2013).
+
+    power: [A, frames, bins] of evenly spaced frequencies; factors: [A], above 1 moves everything up. Up to 4.8 kHz the
+    frequencies are multiplied by the factor; from there they run straight to the highest, which stays.
+    """
+    top = power.shape[-1] - 1
+    to = torch.arange(top + 1, device=power.device).float()  # where it sounds afterwards
+    factors = factors.float()[:, None]
+    knee = 0.6 * top * factors.clamp(max=1.0)  # [A, 1], afterwards
+    above = top - (top - to) * (top - knee / factors) / (top - knee)
+    source = torch.where(to <= knee, to / factors, above).clamp(0, top)  # [A, bins]
+    low = source.floor().long().clamp(max=top - 1)
+    share = (source - low)[:, None]
+    low = low[:, None].expand_as(power)
+    return torch.lerp(power.gather(-1, low), power.gather(-1, low + 1), share.expand_as(power))
 
 
 def frame_patches(pixels: np.ndarray) -> np.ndarray:

@@ -68,6 +68,8 @@ def _asked(
     details = {
         "size": scene.size,
         "resized": resized,
+        "items": scene.listing(),
+        "style": scene.background.style,
         "boxes": [item.box for item, _ in found],
         "answer_boxes": [{"bbox_2d": list(box), "label": label} for box, label in boxes],
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.canvas import background, finish, jittered
+from training.cells import letter_items
 from training.lexicon import digits, first_name, lexicon, place, topic, word
 from training.objects import COLORS, debian_file
-from training.scenes import random_size
+from training.scenes import random_size, reduction
 from training.wording import Question, Size, Split, choose, choose_in, phrase
 
 Rng = np.random.Generator
@@ -35,7 +38,7 @@ SIGNS = (
     "STOP EXIT OPEN CLOSED PUSH PULL SALE ENTRANCE DANGER PARKING TAXI HOTEL CAFE BANK POLICE HOSPITAL TOILET LIFT STAIRS WELCOME "
     "CAUTION WARNING FRAGILE FREE NEW HELP INFO MENU START FINISH NORTH SOUTH EAST WEST OFFICE SCHOOL LIBRARY MUSEUM BAKERY PIZZA"
 ).split()
-SMALLEST_FONT_PIXELS = 15
+SMALLEST_FONT_PIXELS = 15  # as the processor resizes the picture
 
 
 @lru_cache(maxsize=2048)
@@ -114,11 +117,26 @@ def _contrasting(rng: Rng, color: str) -> str:
     return choose(rng, [name for name in COLORS if abs(lightness(name) - lightness(color)) > 85])
 
 
+def _around(letters: list[dict[str, Any]]) -> tuple[float, ...]:
+    boxes = np.array([letter["box"] for letter in letters])
+    return (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
+
+
+def _turned(item: dict[str, Any], turn_deg: float, size: Size) -> dict[str, Any]:
+    """The item where it lies after the picture was turned a little around its middle, anticlockwise."""
+    left, top, right, bottom = item["box"]
+    x, y = (left + right - size[1]) / 2, (top + bottom - size[0]) / 2
+    cos, sin = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    dx, dy = x * cos + y * sin - x, y * cos - x * sin - y
+    return {**item, "box": (left + dx, top + dy, right + dx, bottom + dy)}
+
+
 def reading(kind: str, rng: Rng, split: Split, size: Size | None) -> tuple[np.ndarray, Question]:
     """A picture with text, uint8 [H, W, 3], and the question for it. kind: "read_word" or "read_line"."""
     height, width = size = size or random_size(rng)
     text_of = a_word if kind == "read_word" else a_line
     path = random_font(rng, split)
+    least = round(SMALLEST_FONT_PIXELS * reduction(size))
     while True:
         text = text_of(rng, split)
         lines: list[str] | None = None
@@ -128,11 +146,11 @@ def reading(kind: str, rng: Rng, split: Split, size: Size | None) -> tuple[np.nd
             face = font(path, pixels)
             lines = wrapped(text, face, room)
             pixels = int(pixels * 0.88) if lines is None or len(lines) * pixels * 1.25 > 0.94 * height else pixels
-            if pixels < SMALLEST_FONT_PIXELS:
+            if pixels < least:
                 break
-        if pixels >= SMALLEST_FONT_PIXELS and lines:
+        if pixels >= least and lines:
             break
-    smallest = max(SMALLEST_FONT_PIXELS, int(pixels * 0.45))
+    smallest = max(least, int(pixels * 0.45))
     pixels = int(rng.integers(smallest, pixels + 1))
     face = font(path, pixels)
     lines = wrapped(text, face, room) or [text]
@@ -163,12 +181,19 @@ def reading(kind: str, rng: Rng, split: Split, size: Size | None) -> tuple[np.nd
         )
     rgb = jittered(rng, ink, 8)
     centred = rng.random() < 0.5
+    items: list[dict[str, Any]] = [
+        {"name": "background", "color": None if panel else paper, "box": (0, 0, width, height)}
+    ]
     for i, line in enumerate(lines):
         shift = (block_width - face.getlength(line)) / 2 if centred else 0.0
         draw.text((left + shift, top + i * step), line, font=face, fill=rgb)
+        letters = letter_items(line, left + shift, top + i * step, face)
+        items += [{"name": "text", "color": ink, "box": _around(letters)}, *letters]
     if rng.random() < 0.15 and not panel:
-        image = image.rotate(float(rng.uniform(-3, 3)), Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
-    details = {"text": text, "size": size, "font": path}
+        turn_deg = float(rng.uniform(-3, 3))
+        image = image.rotate(turn_deg, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+        items = [items[0], *(_turned(item, turn_deg, size) for item in items[1:])]
+    details = {"text": text, "size": size, "font": path, "items": items}
     if rng.random() < 0.06:
         question = phrase(
             rng,

@@ -13,6 +13,12 @@ NANO = Blueprint(
     kv_heads=2,
     head_dim=64,
     intermediate=1024,
-    mrope_section=(8, 12, 12),
+    # One frequency after the other goes to time, height and width, so that each axis has the whole range. In three long
+    # runs, width would only turn once in thousands of places, and a picture is at most 12 places wide.
+    mrope_section=(1,) * 32,
+    rope_theta=10_000.0,
 )
-VOICES = ("Nova", "Reed")  # one female (taught by flite slt), one male (flite rms); bos tokens <tts_voice_0>, <tts_voice_1>
+VOICES = (
+    "Nova",
+    "Reed",
+)  # one female (taught by flite slt), one male (flite rms); bos tokens <tts_voice_0>, <tts_voice_1>

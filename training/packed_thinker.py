@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from training.cells import COLOR_ID, HALVES, LETTER_LABELS, classes
 from training.features import CHUNK_FRAMES, MERGE
 from training.packing import CHARACTERS
 from training.utterances import PHONES
@@ -53,11 +54,27 @@ def attend_flash(
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of x [N, heads, D] by cos, sin [N, D], in fp32."""
-    value = x.float()
-    first, second = value.chunk(2, -1)
-    turned = value * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
-    return turned.to(x.dtype)
+    """Rotary embedding of x […, N, heads, D] by cos, sin [N, D], in fp32; the first half of sin is negative (`signed`)."""
+    return (x * cos[:, None] + x.roll(x.shape[-1] // 2, -1) * sin[:, None]).to(x.dtype)
+
+
+def signed(sin: torch.Tensor) -> torch.Tensor:
+    """sin [N, D] with its first half negative."""
+    first, second = sin.chunk(2, -1)
+    return torch.cat([-first, second], -1)
+
+
+def joined(y: torch.Tensor, *layers: torch.nn.Linear) -> torch.Tensor:
+    """The outputs of several linear layers for the same input, side by side, from one multiplication."""
+    biases = tuple(layer.bias for layer in layers if layer.bias is not None)
+    assert len(biases) in (0, len(layers))
+    return F.linear(y, torch.cat(tuple(layer.weight for layer in layers)), torch.cat(biases) if biases else None)
+
+
+def gated(y: torch.Tensor, mlp: Any) -> torch.Tensor:
+    """down(silu(gate(y)) · up(y))."""
+    gate, up = joined(y, mlp.gate_proj, mlp.up_proj).chunk(2, -1)
+    return mlp.down_proj(F.silu(gate) * up)
 
 
 def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
@@ -67,7 +84,8 @@ def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
 class PackedThinker(torch.nn.Module):
     """model: Qwen2_5OmniThinkerForConditionalGeneration, whose vision layers all attend to the whole picture.
 
-    `heads` (phones and characters for every 20 ms, read from the audio embeddings) help training and are not exported.
+    The heads (phones and characters for every 20 ms, read from the audio embeddings, and what every cell shows, read from
+    the picture embeddings) help training and are not exported.
     """
 
     def __init__(self, model: Any, flash: bool = False) -> None:
@@ -79,6 +97,11 @@ class PackedThinker(torch.nn.Module):
         hidden = model.config.text_config.hidden_size
         self.phone_head = torch.nn.Linear(hidden, 2 * len(PHONES))
         self.character_head = torch.nn.Linear(hidden, 2 * (len(CHARACTERS) + 1))
+        self.class_head = torch.nn.Linear(hidden, len(classes()))
+        self.color_head = torch.nn.Linear(hidden, len(COLOR_ID))
+        self.box_head = torch.nn.Linear(hidden, 8)  # the item's box as seen from the cell, and the cell's own place
+        self.letter_head = torch.nn.Linear(hidden, HALVES * LETTER_LABELS)
+        torch.nn.init.constant_(self.letter_head.bias, -4.0)  # most cells show no letters
         # Each may be replaced by its compiled form.
         self.run_audio: Callable[..., torch.Tensor] = self.audio
         self.run_vision: Callable[..., torch.Tensor] = self.vision
@@ -122,15 +145,18 @@ class PackedThinker(torch.nn.Module):
         """values: [P, 1176]; cos, sin: [P, head width] of the patches' places; offsets: int32 [E + 1] of 2-frame images
         with at most `largest` patches. Returns [P / 4, hidden]."""
         tower = self.model.model.visual
+        sin = signed(sin)
         x = F.linear(values, tower.patch_embed.proj.weight.flatten(1))  # [P, width]
         for block in tower.blocks:
             attention = block.attn
             y = rms_norm(x, block.norm1)
-            q, k, v = (p(y).view(len(y), attention.num_heads, -1) for p in (attention.q, attention.k, attention.v))
-            y = self._attend(rotate(q, cos, sin), rotate(k, cos, sin), v, offsets, largest, False, attention.scaling)
+            heads = joined(y, attention.q, attention.k, attention.v).view(len(y), 3 * attention.num_heads, -1)
+            qk, v = heads.split((2 * attention.num_heads, attention.num_heads), 1)
+            q, k = rotate(qk, cos, sin).chunk(2, 1)
+            y = self._attend(q, k, v, offsets, largest, False, attention.scaling)
             x = x + attention.proj(y.flatten(1))
             y = rms_norm(x, block.norm2)
-            x = x + block.mlp.down_proj(F.silu(block.mlp.gate_proj(y)) * block.mlp.up_proj(y))
+            x = x + gated(y, block.mlp)
         merger = tower.merger
         return merger.mlp(rms_norm(x, merger.ln_q).view(len(x) // MERGE**2, -1))
 
@@ -139,25 +165,27 @@ class PackedThinker(torch.nn.Module):
     ) -> torch.Tensor:
         """x: embeddings [N, hidden]; cos, sin: [N, head width]. Returns the last hidden states [N, hidden]."""
         text = self.model.model.language_model
+        sin = signed(sin)
         for layer in text.layers:
             attention = layer.self_attn
             y = rms_norm(x, layer.input_layernorm)
-            q, k, v = (
-                p(y).view(len(y), -1, attention.head_dim)
-                for p in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            heads = joined(y, attention.q_proj, attention.k_proj, attention.v_proj)
+            heads = heads.view(len(y), -1, attention.head_dim)  # [N, heads + 2 · key-value heads, D]
+            own, shared = attention.num_heads, attention.num_key_value_heads
+            qk, v = heads.split((own + shared, shared), 1)
+            q, k = rotate(qk, cos, sin).split((own, shared), 1)
             k, v = (t.repeat_interleave(attention.num_key_value_groups, 1) for t in (k, v))
             y = self._attend(q, k, v, offsets, longest, True, attention.scaling)
             x = x + attention.o_proj(y.flatten(1))
             y = rms_norm(x, layer.post_attention_layernorm)
-            x = x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(y)) * layer.mlp.up_proj(y))
+            x = x + gated(y, layer.mlp)
         return rms_norm(x, text.norm)
 
     def embed(
         self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, largest_image: int, compiled: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Input embeddings [N, hidden] with media in place, and the audio embeddings [A · 50, hidden]."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Input embeddings [N, hidden] with media in place, the audio embeddings [A · 50, hidden], and those of pictures
+        [P / 4, hidden]."""
         words = self.model.model.language_model.embed_tokens(batch["ids"].long())
         run_audio, run_vision = (self.run_audio, self.run_vision) if compiled else (self.audio, self.vision)
         heard = run_audio(mel, batch["chunks"][:, 2].long())
@@ -166,13 +194,14 @@ class PackedThinker(torch.nn.Module):
         x = torch.cat([words, words.new_zeros(1, words.shape[1])])  # the last row takes what has no place
         x = x.index_copy(0, batch["audio_at"].long(), heard.to(x.dtype))
         x = x.index_copy(0, batch["image_at"].long(), seen.to(x.dtype))
-        return x[:-1], heard
+        return x[:-1], heard, seen
 
     def forward(
         self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, longest: int, largest_image: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Last hidden states [N, hidden] and audio embeddings [A · 50, hidden] of a packed batch (see `packing`)."""
-        x, heard = self.embed(batch, mel, values, largest_image)
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Last hidden states [N, hidden], audio embeddings [A · 50, hidden] and picture embeddings [P / 4, hidden] of a packed
+        batch (see `packing`)."""
+        x, heard, seen = self.embed(batch, mel, values, largest_image)
         rotary = self.model.model.language_model.rotary_emb
         cos, sin = rotary(x.float(), batch["positions"].long()[:, None])  # [1, N, head width]
-        return self.run_language(x, cos[0], sin[0], batch["offsets"], longest), heard
+        return self.run_language(x, cos[0], sin[0], batch["offsets"], longest), heard, seen

@@ -7,6 +7,7 @@ flash attention's variable-length form.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import AudioSpan, ControlIds, ImageSpan, PromptFormat, Span, TextSpan, Turn, VideoSpan
 from multimodal.tmrope import Tmrope
+from training.cells import FIELDS, HALVES, UNKNOWN, Listing, label_cells
 from training.features import CHUNK_FRAMES, HOP, MERGE, PATCH, encoder_tokens, frame_patches, patch_places
 
 IGNORED = -100
@@ -64,7 +66,8 @@ class Sound:
 class Sequence:
     """One conversation. ids: int32 [n]; positions: int32 [3, n]; learned: bool [n]; patches: uint8 [F, 588] of single
     frames; pairs: int32 [P, 2] their rows for each temporal patch; places: int32 [P, 2] row and column; images: patches
-    of each picture or 2-frame step, which attend among themselves; weight: of its loss."""
+    of each picture or 2-frame step, which attend among themselves; weight: of its loss; cells, letters: of `label_cells`
+    for every embedding of a picture, [P / 4, …]."""
 
     kind: str
     ids: np.ndarray
@@ -76,6 +79,8 @@ class Sequence:
     places: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     images: tuple[int, ...] = ()
     weight: float = 1.0
+    cells: np.ndarray = field(default_factory=lambda: np.zeros((0, FIELDS), np.int16))
+    letters: np.ndarray = field(default_factory=lambda: np.zeros((0, HALVES), np.int64))
 
     @property
     def chunks(self) -> int:
@@ -92,11 +97,17 @@ class Layout:
         self.system_prompt = system_prompt
 
     def sequence(
-        self, kind: str, turns: list[Turn], heard: dict[int, Sound] | None = None, weight: float = 1.0
+        self,
+        kind: str,
+        turns: list[Turn],
+        heard: dict[int, Sound] | None = None,
+        weight: float = 1.0,
+        seen: Mapping[int, Listing] | None = None,
     ) -> Sequence:
-        """`heard` gives the Sound for an AudioClip by its `id()`; other clips are taken as they are (16 kHz)."""
+        """`heard` gives the Sound for an AudioClip by its `id()`; other clips are taken as they are (16 kHz). `seen` gives
+        what a Picture, or each pair of frames of a VideoClip, shows; what others show is not learned."""
         spans: list[tuple[Span, bool]] = []
-        media = _Media(heard or {})
+        media = _Media(heard or {}, seen or {})
         if turns[0].role != "system":
             turns = [Turn("system", (self.system_prompt,)), *turns]
         for turn in turns:
@@ -129,8 +140,9 @@ class Layout:
 class _Media:
     """Collects the media of one conversation in the order of their tokens."""
 
-    def __init__(self, heard: dict[int, Sound]) -> None:
-        self.heard = heard
+    def __init__(self, heard: dict[int, Sound], seen: Mapping[int, Listing]) -> None:
+        self.heard, self.seen = heard, seen
+        self.labels: list[tuple[np.ndarray, np.ndarray]] = []
         self.sounds: list[Sound] = []
         self.patches: list[np.ndarray] = []
         self.pairs: list[np.ndarray] = []
@@ -143,10 +155,10 @@ class _Media:
             return self._audio(part)
         if isinstance(part, Picture):
             h, w = part.pixels.shape[0] // PATCH, part.pixels.shape[1] // PATCH
-            self._frames([part.pixels], h, w)
+            self._frames([part.pixels], h, w, self.seen.get(id(part)))
             return ImageSpan((1, h, w))
         t, (h, w) = len(part.frames) // 2, (part.frames.shape[1] // PATCH, part.frames.shape[2] // PATCH)
-        self._frames(list(part.frames[: 2 * t]), h, w)
+        self._frames(list(part.frames[: 2 * t]), h, w, self.seen.get(id(part)))
         audio = self._audio(part.audio) if part.audio is not None else None
         return VideoSpan((t, h, w), second_per_grid=2 / part.fps, audio=audio)
 
@@ -159,13 +171,14 @@ class _Media:
         self.sounds.append(sound)
         return AudioSpan(encoder_tokens(sound.frames))
 
-    def _frames(self, frames: list[np.ndarray], h: int, w: int) -> None:
+    def _frames(self, frames: list[np.ndarray], h: int, w: int, items: Listing | None) -> None:
         """One frame is a picture, shown twice; more are pairs of a video."""
         n = h * w
         self.patches += [frame_patches(frame) for frame in frames]
         first = np.arange(0, max(len(frames) - 1, 1), 2) * n + self.rows
         second = first + (n if len(frames) > 1 else 0)
-        for a, b in zip(first, second, strict=True):
+        for i, (a, b) in enumerate(zip(first, second, strict=True)):
+            self.labels.append(label_cells(items[i] if items else None, h // MERGE, w // MERGE))
             self.pairs.append(np.stack([np.arange(a, a + n), np.arange(b, b + n)], 1).astype(np.int32))
             self.places.append(patch_places(h, w))
             self.images.append(n)
@@ -175,15 +188,15 @@ class _Media:
         if not self.images:
             return Sequence(kind, ids, positions, learned, tuple(self.sounds), weight=weight)
         patches, pairs, places = np.concatenate(self.patches), np.concatenate(self.pairs), np.concatenate(self.places)
-        return Sequence(
-            kind, ids, positions, learned, tuple(self.sounds), patches, pairs, places, tuple(self.images), weight
-        )
+        cells, letters = (np.concatenate(arrays) for arrays in zip(*self.labels, strict=True))
+        sounds, images = tuple(self.sounds), tuple(self.images)
+        return Sequence(kind, ids, positions, learned, sounds, patches, pairs, places, images, weight, cells, letters)
 
 
 @dataclass(frozen=True)
 class Budget:
     """Sizes of every batch. tokens: of all sequences; chunks: of 2 s of sound; seconds: the longest clip; patches,
-    images: of two frames; learned: tokens with a loss; characters: of the longest transcript; longest, largest_image: of
+    images: of two frames; frames: patches of single frames; learned: tokens with a loss; characters: of the longest transcript; longest, largest_image: of
     one member."""
 
     tokens: int = 28_672
@@ -191,16 +204,17 @@ class Budget:
     longest: int = 1_024
     clips: int = 192
     seconds: float = 10.0
-    chunks: int = 384
-    patches: int = 36_864
+    chunks: int = 320
+    patches: int = 38_912
+    frames: int = 45_056
     largest_image: int = 576
     images: int = 320
-    learned: int = 8_192
+    learned: int = 5_120
     characters: int = 200
 
     def scaled(self, factor: float) -> Budget:
         """Batches of another size with the same longest members."""
-        names = ("tokens", "sequences", "clips", "chunks", "patches", "images", "learned")
+        names = ("tokens", "sequences", "clips", "chunks", "patches", "frames", "images", "learned")
         sizes = {name: max(32, int(getattr(self, name) * factor) // 16 * 16) for name in names}
         return replace(self, **sizes)
 
@@ -236,7 +250,7 @@ class Packer:
                 budget.patches,
                 budget.learned,
                 budget.samples,
-                budget.patches,
+                budget.frames,
                 budget.images - spare_images,
             ]
         )
@@ -332,6 +346,8 @@ class Packer:
                 arrays["patches"][row : row + f] = s.patches
                 arrays["pairs"][patch : patch + k] = s.pairs + row
                 arrays["places"][patch : patch + k] = s.places
+                cells = slice(patch // MERGE**2, (patch + k) // MERGE**2)
+                arrays["cells"][cells], arrays["letters"][cells] = s.cells, s.letters
                 image_ends += (np.cumsum(s.images) + patch).tolist()
             patch, row, token = patch + k, row + f, token + n
             ends.append(token)
@@ -370,9 +386,11 @@ def empty_arrays(b: Budget, pad_id: int) -> dict[str, np.ndarray]:
         ),  # clip, first frame, frames
         "phones": np.full((b.chunks, CHUNK_FRAMES // 2), NO_PHONE, np.uint8),
         "audio_at": np.full(b.chunks * CHUNK_FRAMES // 4, b.tokens, np.int32),
-        "patches": np.zeros((b.patches, 3 * PATCH * PATCH), np.uint8),
+        "patches": np.zeros((b.frames, 3 * PATCH * PATCH), np.uint8),
         "pairs": np.zeros((b.patches, 2), np.int32),
         "places": np.zeros((b.patches, 2), np.int32),
+        "cells": np.full((b.patches // MERGE**2, FIELDS), UNKNOWN, np.int16),
+        "letters": np.full((b.patches // MERGE**2, HALVES), -1, np.int64),  # −1: unknown
         "image_offsets": np.zeros(b.images + 1, np.int32),
         "image_at": np.full(b.patches // MERGE**2, b.tokens, np.int32),
     }

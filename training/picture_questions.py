@@ -30,6 +30,8 @@ def details_of(scene: Scene) -> dict[str, Any]:
         "size": scene.size,
         "objects": [{"label": item.noun, "box": item.box, "zone": item.zone} for item in scene.items],
         "background": scene.background.color,
+        "style": scene.background.style,
+        "items": scene.listing(),
     }
 
 

@@ -28,9 +28,8 @@ class Prompt:
 
 
 def positions_after(prompt: Prompt, count: int) -> Tensor:
-    """Positions of the prompt and of `count` text tokens after it, int64 [3, 1, P + count]."""
-    text = torch.arange(prompt.next, prompt.next + count, device=prompt.positions.device)
-    return torch.cat([prompt.positions, text.expand(3, -1)], dim=1).unsqueeze(1)
+    """Positions of `count` text tokens after the prompt, int64 [3, count]."""
+    return torch.arange(prompt.next, prompt.next + count, device=prompt.positions.device).expand(3, -1)
 
 
 @torch.no_grad()

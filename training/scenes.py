@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from training.canvas import Background, Box, Look, background, extent, finish, look_of, paste
+from training.cells import item_of
+from training.nano import NANO
 from training.objects import COLORS, Thing, shapes, things
 from training.wording import Size, Split, choose, held_out, in_split
 
@@ -21,7 +24,12 @@ PLACES: dict[Zone, str] = {
     (2, 0): "in the bottom left", (2, 1): "at the bottom", (2, 2): "in the bottom right",
 }  # fmt: skip
 SMALLEST = 0.15  # of the shorter side of the picture
-SMALLEST_PIXELS = 20
+SMALLEST_PIXELS = 20  # as the processor resizes the picture
+
+
+def reduction(size: Size) -> float:
+    """How many times longer a side is than what the processor makes of it; 1 where the picture is not made smaller."""
+    return max(1.0, math.sqrt(size[0] * size[1] / NANO.image_max_pixels))
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,12 @@ class Scene:
         for item in self.items:
             paste(image, item.look, item.box)
         return finish(rng, split, image)
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Everything that is drawn, as `cells` wants it."""
+        height, width = self.size
+        backdrop = {"name": "background", "color": self.background.color, "box": (0, 0, width, height)}
+        return [backdrop, *(item_of(item.look, item.box) for item in self.items)]
 
     def reference(self, rng: np.random.Generator, item: Item) -> str:
         """How a person names this object here: shortly where only one has that name."""
@@ -107,7 +121,7 @@ def placed(
     """A free box for `look` whose longer side is `low`…`high` of the picture's shorter side, or less where it is tight."""
     height, width = size
     short = min(size)
-    smallest = max(SMALLEST * short * 0.85, SMALLEST_PIXELS)
+    smallest = max(SMALLEST * short * 0.85, SMALLEST_PIXELS * reduction(size))
     side = max(rng.uniform(low, high) * short, smallest)
     (top_low, top_high), (left_low, left_high) = (CENTERS[zone[0]], CENTERS[zone[1]]) if zone else ((0, 1), (0, 1))
     margin = 0.015 * short
@@ -278,7 +292,7 @@ def inside_scene(rng: np.random.Generator, split: Split, size: Size | None) -> S
             continue
         left, top, right, bottom = scene.items[0].box
         side = min(right - left, bottom - top) * rng.uniform(0.3, 0.45)
-        if side < SMALLEST_PIXELS:
+        if side < SMALLEST_PIXELS * reduction(size):
             continue
         width, height = extent(inner, side)
         x = round((left + right - width) / 2 + rng.uniform(-0.06, 0.06) * (right - left))

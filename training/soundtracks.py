@@ -65,9 +65,9 @@ def _sequence_with_room(rng: Rng, split: Split) -> list[Showing]:
 def _tone(rng: Rng, split: Split, size: Size) -> Asked:
     """Objects one after another, and tones that ring while some of them are shown."""
     showings = _sequence_with_room(rng, split)
-    pixels = film(rng, split, size, showings)
+    pixels, items = film(rng, split, size, showings)
     duration = len(pixels) / FPS
-    details = span_details(showings)
+    details = {**span_details(showings), "items": items}
     dice = rng.random()
     if dice < 0.15:
         count = int(rng.integers(1, min(5, len(showings)) + 1))
@@ -156,12 +156,18 @@ def _word(rng: Rng, split: Split, size: Size, speak: Speak) -> Asked:
     ]
     lengths[-1] += sum(lengths) % 2
     showings = random_showings(rng, split, lengths)
-    pixels = film(rng, split, size, showings)
+    pixels, items = film(rng, split, size, showings)
     parts = {i: _within(rng, showings[i], sound) for i, (_, sound) in said.items()}
     clip = film_clip(pixels, track(rng, len(pixels) / FPS, list(parts.values())))
     i = choose(rng, tuple(said))
     target, spoken = showings[i], said[i][0]
-    details = {**span_details(showings), "target": target.noun, "word": spoken, "times_sec": [parts[i][0]]}
+    details = {
+        **span_details(showings),
+        "items": items,
+        "target": target.noun,
+        "word": spoken,
+        "times_sec": [parts[i][0]],
+    }
     dice = rng.random()
     if dice < 0.12:
         order = [said[k][0] for k in sorted(said)]

@@ -1,8 +1,8 @@
-"""Teachers: the free synthesizers that speak the training text, in this process through ctypes (festival as a program).
+"""Teachers: the free synthesizers that speak the training text, in this process through ctypes; `festival` is a program.
 
 Debian packages: libflite1, libasound2; libespeak-ng1, espeak-ng-data, libsonic0, libpcaudio0 and what these need;
-wordnet-base for the text; optionally festival and festvox-us-slt-hts. `root` is a folder where they were unpacked with
-`dpkg -x`, or None for the running system.
+wordnet-base for the text; optionally festival with festvox-us-slt-hts and festvox-kdlpc16k. `root` is a folder where
+they were unpacked with `dpkg -x`, or None for the running system.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import json
 import multiprocessing
 import random
 import re
-import subprocess
-import tempfile
 import time
 import zlib
 from functools import lru_cache
@@ -38,7 +36,8 @@ _VARIANTS = (
 _TEST_VARIANTS = "f5 m7 m8 klatt3 edward2 michel shelby steph2".split()
 ESPEAK_TRAIN = tuple(f"espeak:{accent}+{variant}" for accent in _ACCENTS for variant in _VARIANTS)
 ESPEAK_TEST = tuple(f"espeak:{accent}+{variant}" for accent in _TEST_ACCENTS for variant in _TEST_VARIANTS)
-TRAIN_VOICES = ("slt", "rms", "kal16", *ESPEAK_TRAIN)  # "hts-slt" too, where festival is installed
+TRAIN_VOICES = ("slt", "rms", "kal16", *ESPEAK_TRAIN)  # those of FESTIVAL_VOICES too, where festival is installed
+FESTIVAL_VOICES = {"hts-slt": "cmu_us_slt_arctic_hts", "ked": "ked_diphone"}
 TEST_VOICES = ("awb", *ESPEAK_TEST)
 SENTENCES_A_SHARD = 100
 
@@ -94,7 +93,7 @@ def _load(name: str, root: Path | None) -> ctypes.CDLL:
         raise FileNotFoundError(f"{path} cannot be loaded ({error}): install or unpack its Debian package") from error
 
 
-def _phone_track(segments: list[tuple[int, float]], count: int) -> np.ndarray:
+def phone_track(segments: list[tuple[int, float]], count: int) -> np.ndarray:
     """(phone, end in seconds) in order → uint8 [ceil(count / 160)], the phone in the middle of each 10 ms."""
     frames = -(-count // PHONE_SAMPLES)
     ends = np.array([end for _, end in segments])
@@ -173,7 +172,7 @@ class Flite:
                 item = flite.item_next(item)
         finally:
             flite.delete_utterance(spoken)
-        return Utterance(text, self.voice, samples, _phone_track(segments, len(samples)))
+        return Utterance(text, self.voice, samples, phone_track(segments, len(samples)))
 
 
 class _EventId(ctypes.Union):
@@ -249,79 +248,23 @@ class Espeak:
         if self._phones and all(name in _ESPEAK_PHONES for name, _ in self._phones):
             starts = [sample / self._rate_hz for _, sample in self._phones] + [len(samples) / SAMPLE_RATE_HZ]
             ids = [_ESPEAK_PHONES[name] for name, _ in self._phones]
-            phones = _phone_track([(0, starts[0]), *zip(ids, starts[1:], strict=True)], len(samples))
+            phones = phone_track([(0, starts[0]), *zip(ids, starts[1:], strict=True)], len(samples))
         return Utterance(text, self.voice, samples, phones)
-
-
-class Festival:
-    """Festival's HTS voice slt, in one `festival --pipe` process; slower than the others and with another prosody."""
-
-    voice = "hts-slt"
-
-    def __init__(self, root: Path | None = None):
-        command = (
-            ["festival"]
-            if root is None
-            else [str(root / "usr/bin/festival"), "--libdir", str(root / "usr/share/festival")]
-        )
-        environment = None if root is None else {"LD_LIBRARY_PATH": str(root / LIBRARIES)}
-        self._process = subprocess.Popen(
-            [*command, "--pipe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        self._folder = tempfile.TemporaryDirectory()
-        self._run("(voice_cmu_us_slt_arctic_hts)")
-
-    def _run(self, scheme: str) -> None:
-        process = self._process
-        assert process.stdin and process.stdout
-        process.stdin.write(f'{scheme}\n(format t "ready\\n")(fflush nil)\n'.encode())
-        process.stdin.flush()
-        for line in process.stdout:
-            if line.strip() == b"ready":
-                return
-        raise ValueError("festival ended: install festival and festvox-us-slt-hts")
-
-    def speak(self, text: str, speed: float = 1.0, pitch: float = 1.0) -> Utterance:
-        from scipy.io import wavfile
-        from scipy.signal import resample_poly
-
-        if pitch != 1.0:
-            raise ValueError("the HTS voice has one pitch only")
-        quoted = text.replace("\\", "").replace('"', "")
-        wave, labels = Path(self._folder.name, "u.wav"), Path(self._folder.name, "u.lab")
-        self._run(
-            f"(Parameter.set 'Duration_Stretch {1 / speed:.3f})"
-            f'(set! u (utt.synth (Utterance Text "{quoted}")))'
-            f'(utt.save.wave u "{wave}" \'riff)(utt.save.segs u "{labels}")'
-        )
-        rate_hz, data = wavfile.read(wave)
-        samples = np.clip(np.rint(resample_poly(data.astype(np.float32), SAMPLE_RATE_HZ, rate_hz)), -32768, 32767)
-        lines = [line.split() for line in labels.read_text().splitlines() if line and line[0].isdigit()]
-        known = lines and all(line[2] in PHONE_ID for line in lines)
-        segments = [(PHONE_ID[line[2]], float(line[0])) for line in lines] if known else []
-        phones = _phone_track(segments, len(samples)) if segments else np.zeros(0, np.uint8)
-        return Utterance(text, self.voice, samples.astype(np.int16), phones)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._folder.cleanup()
 
 
 @lru_cache(maxsize=512)
 def teacher(voice: str, root: Path | None = None) -> Teacher:
-    """The synthesizer of a voice of TRAIN_VOICES or TEST_VOICES, or "hts-slt"; one for each process."""
+    """The synthesizer of a voice of TRAIN_VOICES, TEST_VOICES or FESTIVAL_VOICES; one for each process."""
     if voice in FLITE_VOICES:
         return Flite(voice, root)
     if voice.startswith("espeak:"):
         return Espeak(voice, root)
-    if voice == "hts-slt":
-        return Festival(root)
-    raise ValueError(f"unknown voice {voice!r}: use {', '.join(FLITE_VOICES)}, hts-slt or espeak:ACCENT+VARIANT")
+    if voice in FESTIVAL_VOICES:
+        from training.festival import Festival
+
+        return Festival(voice, root)
+    known = ", ".join((*FLITE_VOICES, *FESTIVAL_VOICES))
+    raise ValueError(f"unknown voice {voice!r}: use {known} or espeak:ACCENT+VARIANT")
 
 
 def voices_named(name: str, split: corpus.Split) -> tuple[str, ...]:
@@ -338,7 +281,9 @@ def speak_shard(path: Path, number: int, options: argparse.Namespace) -> float:
     for text in corpus.sentences(rng.randrange(1 << 60), options.split, SENTENCES_A_SHARD, options.wordnet):
         voice = rng.choice(voices)
         speed = rng.uniform(1 - options.vary, 1 + options.vary)
-        pitch = 1.0 if voice == "hts-slt" else rng.uniform(1 - options.vary, 1 + options.vary)
+        # espeak-ng's voices differ too little in height otherwise; those of the HTS voice cannot be changed.
+        range_ = options.vary * (2.0 if voice.startswith("espeak:") else 0.0 if voice == "hts-slt" else 1.0)
+        pitch = rng.uniform(1 - range_, 1 + range_)
         try:
             utterance = teacher(voice, options.root).speak(text, speed, pitch)
         except ValueError:  # a text the synthesizer has no words for
@@ -364,7 +309,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speak random sentences into shards.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--voice", required=True, help="slt, rms, kal16, awb, hts-slt, espeak:…, espeak (all), or a list with commas"
+        "--voice",
+        required=True,
+        help="slt, rms, kal16, awb, hts-slt, ked, espeak:…, espeak (all), or a list with commas",
     )
     parser.add_argument("--hours", type=float, required=True)
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop starting shards after this wall time")

@@ -37,7 +37,8 @@ from training.export import SPEECH_TOKENS, assemble, export, random_voices, read
 from training.nano import NANO
 from training.prompts import Prompt, prompt_of, text_turns
 from training.replies import Grouping, Replies, ReplyBatch, phones_of
-from training.talker_model import TalkerTraining, code_targets, mask_codes, thinker_rows
+from training.shared_prompt import layer_pass
+from training.talker_model import ReadPrompt, TalkerTraining, code_targets, mask_codes, read_prompt, thinker_rows
 from training.utterances import CodedUtterance, read_coded
 
 
@@ -72,6 +73,7 @@ class Trainer:
     def __init__(self, model: TalkerTraining, decoder: Any, prompts: Sequence[Prompt], options: TalkerOptions) -> None:
         self.model, self.decoder, self.prompts, self.options = model, decoder, prompts, options
         self.device = model.speech_tokens.device
+        self._known: dict[int, ReadPrompt] = {}
         matrices = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -96,15 +98,22 @@ class Trainer:
         """Cross-entropy of the codes, share of right codes, and cross-entropy of the phones (0 where unknown)."""
         blueprint = self.model.blueprint
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            prompt_rows, reply = thinker_rows(self.decoder, prompt, batch.text)
+            known = self._read(prompt)
+            reply = thinker_rows(self.decoder, prompt, known.memory, batch.text, self.model.run)
             codes = mask_codes(batch.codes, masking, blueprint.codec_mask, self.generator)
-            logits, phones = self.model(prompt, prompt_rows, reply, batch.text_lengths, batch.voices, codes)
+            logits, phones = self.model(prompt, known.rows, reply, batch.text_lengths, batch.voices, codes)
         targets = code_targets(batch.codes, batch.code_lengths, blueprint.codec_eos)
         right = (logits.argmax(-1) == targets).sum() / (targets >= 0).sum()
         phone = logits.new_zeros(())
         if batch.phones.numel():
             phone = F.cross_entropy(phones[:, :-1].flatten(0, 2), batch.phones.flatten())
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), right, phone
+
+    def _read(self, prompt: Prompt) -> ReadPrompt:
+        """The prompt as the Thinker understands it, which no step changes: kept."""
+        if id(prompt) not in self._known:
+            self._known[id(prompt)] = read_prompt(self.decoder, prompt)
+        return self._known[id(prompt)]
 
     def step(self, batch: ReplyBatch) -> tuple[Tensor, Tensor]:
         """One update. A batch whose gradient is not finite changes nothing and is counted in `skipped`."""
@@ -194,7 +203,7 @@ def open_thinker(path: Path, tokenizer: Path, blueprint: Blueprint, device: str)
 
     dtype = "float32" if device == "cpu" else "bfloat16"
     with tempfile.TemporaryDirectory() as folder:
-        if not path.is_dir():
+        if not (path / "config.json").exists():
             model = assemble(blueprint, {"thinker": read_part(path, "thinker", blueprint)})
             path = Path(folder) / "thinker"
             export(path, blueprint, model, random_voices(blueprint), Tokenizer.from_file(str(tokenizer)))
@@ -258,8 +267,7 @@ def train(
     if resume and (out / "state.pt").exists():
         trainer.resume(out)
     if compile:
-        for layer in [*decoder.layers, *model.talker.model.layers]:
-            layer.compile(dynamic=True)
+        model.run = torch.compile(layer_pass, dynamic=True)
     checks = held_out_batches(held_out or learned[:64], tokenizer, grouping)
     loader = DataLoader(
         dataset,
@@ -292,7 +300,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codes", type=Path, required=True, help="file or folder of coded utterances")
     parser.add_argument(
-        "--thinker", type=Path, required=True, help="the Thinker's safetensors file or an exported folder"
+        "--thinker",
+        type=Path,
+        required=True,
+        help="the Thinker's safetensors file, a folder of its pieces, or an exported folder",
     )
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parent / "tokenizer" / "tokenizer.json")
     parser.add_argument("--out", type=Path, default=Path("runs/talker"))

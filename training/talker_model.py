@@ -9,6 +9,7 @@ row 0, the codec's end token after the last code. Source: `generate` and the Tal
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,26 +19,39 @@ from torch import Tensor, nn
 from multimodal.blueprint import Blueprint
 from training.export import SPEECH_TOKENS
 from training.prompts import Prompt, positions_after
+from training.shared_prompt import LayerPass, Memory, layer_pass, read
 from training.utterances import PHONES
 
 PHONES_A_CODE = 2
 """A code lasts 40 ms; the phones 10 ms and 30 ms into it are learned."""
 
 
-@torch.no_grad()
-def thinker_rows(decoder: Any, prompt: Prompt, reply_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """What the Talker reads of the Thinker's teacher-forced pass over the prompt and each reply.
+@dataclass(frozen=True, eq=False)
+class ReadPrompt:
+    """A prompt after the Thinker has read it. rows: what the Talker reads of it, [P, D]; memory: for what follows."""
 
-    decoder: the Thinker's language model; reply_ids: int64 [B, M], right-padded with any id (attention is causal).
-    Returns the prompt's rows [P, D], which no reply can change, and the replies' rows [B, M, D].
+    rows: Tensor
+    memory: Memory
+
+
+@torch.no_grad()
+def read_prompt(decoder: Any, prompt: Prompt) -> ReadPrompt:
+    """decoder: the Thinker's language model. No reply can change what it makes of the prompt."""
+    hidden, memory = read(decoder, prompt.embeds[None], prompt.positions)
+    return ReadPrompt(hidden[0] + prompt.embeds.masked_fill(prompt.media[:, None], 0), memory)
+
+
+@torch.no_grad()
+def thinker_rows(
+    decoder: Any, prompt: Prompt, memory: Memory, reply_ids: Tensor, run: LayerPass = layer_pass
+) -> Tensor:
+    """What the Talker reads of the Thinker's teacher-forced pass over each reply to the prompt, [B, M, D].
+
+    reply_ids: int64 [B, M], right-padded with any id (attention is causal).
     """
-    batch, length = reply_ids.shape
-    embeds = torch.cat([prompt.embeds.expand(batch, -1, -1), decoder.embed_tokens(reply_ids)], dim=1)  # [B, P+M, D]
-    positions = positions_after(prompt, length).expand(-1, batch, -1)
-    hidden = decoder(inputs_embeds=embeds, position_ids=positions, use_cache=False).last_hidden_state
-    before = len(prompt.media)
-    prompt_rows = hidden[0, :before] + prompt.embeds.masked_fill(prompt.media[:, None], 0)
-    return prompt_rows, hidden[:, before:] + embeds[:, before:]
+    embeds = decoder.embed_tokens(reply_ids)  # [B, M, D]
+    hidden, _ = read(decoder, embeds, positions_after(prompt, reply_ids.shape[1]), memory, run=run)
+    return hidden + embeds
 
 
 class TalkerTraining(nn.Module):
@@ -52,14 +66,7 @@ class TalkerTraining(nn.Module):
         self.talker: Any = Qwen2_5OmniTalkerForConditionalGeneration(blueprint.config().talker_config)
         self.speech_tokens = nn.Parameter(torch.randn(len(SPEECH_TOKENS), blueprint.hidden) * 0.02)
         self.phone_head = nn.Linear(blueprint.talker_hidden, PHONES_A_CODE * len(PHONES))
-        for layer in self.talker.model.layers:
-            layer.self_attn.register_forward_hook(self._drop)
-            layer.mlp.register_forward_hook(self._drop)
-
-    def _drop(self, module: nn.Module, _: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (F.dropout(output[0], self.dropout, module.training), *output[1:])
-        return F.dropout(output, self.dropout, module.training)
+        self.run: LayerPass = layer_pass  # may be replaced by its compiled form
 
     def reply_stream(self, reply: Tensor, reply_lengths: Tensor, steps: int) -> Tensor:
         """The text side of each step: reply rows, then the end-of-text row, then pad rows, [B, steps, D]."""
@@ -78,20 +85,21 @@ class TalkerTraining(nn.Module):
 
         prompt_rows [P, D], reply [B, M, D], reply_lengths [B], voices [B] (index of <tts_voice_i>), codes int64
         [B, T]."""
-        batch, length = codes.shape
+        length = codes.shape[1]
         embed = self.talker.model.embed_tokens
         codec_pad = embed.weight[self.blueprint.codec_pad]
         voice = self.speech_tokens[SPEECH_TOKENS.index("<tts_voice_0>") + voices] + codec_pad  # [B, D]
         begin = torch.full_like(codes[:, :1], self.blueprint.codec_bos)
         spoken = embed(torch.cat([begin, codes], dim=1))  # [B, T+1, D]
         spoken = spoken + self.reply_stream(reply, reply_lengths, length + 1)
-        rows = torch.cat([prompt_rows.expand(batch, -1, -1).to(spoken), voice[:, None], spoken], dim=1)
-        hidden = self.talker.model(
-            inputs_embeds=self.talker.thinker_to_talker_proj(F.dropout(rows, self.dropout, self.training)),
-            position_ids=positions_after(prompt, length + 2).expand(-1, batch, -1),
-            use_cache=False,
-        ).last_hidden_state
-        ahead = hidden[:, -length - 1 :]
+        drop = self.dropout if self.training else 0.0
+        model, project = self.talker.model, self.talker.thinker_to_talker_proj
+        _, memory = read(
+            model, project(F.dropout(prompt_rows[None].to(spoken), drop, drop > 0)), prompt.positions, None, drop
+        )
+        rows = F.dropout(torch.cat([voice[:, None], spoken], dim=1), drop, drop > 0)
+        hidden, _ = read(model, project(rows), positions_after(prompt, length + 2), memory, drop, self.run)
+        ahead = hidden[:, 1:]
         phones = self.phone_head(ahead).unflatten(-1, (PHONES_A_CODE, len(PHONES)))
         return self.talker.codec_head(ahead).float(), phones.float()
 

@@ -145,11 +145,12 @@ class Trainer:
             start, count, lead, total = batch["clips"].long().unbind(1)
             waves = place_clips(batch["samples"], start, count, lead, batch["speeds"], self.budget.clip_samples)
             waves = self.augmenter(waves, total, options.disturbance(progress))
-            mel = self.mel(waves, total, batch["chunks"].long())
+            warps = self.augmenter.warps(len(waves), options.disturbance(progress))
+            mel = self.mel(waves, total, batch["chunks"].long(), warps)
             values = patch_values(batch["patches"], batch["pairs"].long())
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            hidden, heard = self.packed(batch, mel, values, self.budget.longest, self.budget.largest_image)
-            loss = thinker_loss(self.packed, batch, hidden, heard, here["clip_tokens"], self.sums)
+            hidden, heard, seen = self.packed(batch, mel, values, self.budget.longest, self.budget.largest_image)
+            loss = thinker_loss(self.packed, batch, hidden, heard, seen, here["clip_tokens"], self.sums)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.packed.parameters(), options.clip)
@@ -187,7 +188,8 @@ class Trainer:
 
 
 class Usage:
-    """How full the batches are, as shares of their budgets, and how much was waited for them."""
+    """How full the batches are, as shares of their budgets, how many of their tokens are of pictures and frames, and how
+    much was waited for them."""
 
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
@@ -202,6 +204,7 @@ class Usage:
             "chunks": float(embeddings.sum()) / len(batch["audio_at"]),
             "patches": float((batch["image_at"] < len(batch["ids"])).float().mean()),
             "learned": float((batch["targets"] >= 0).float().mean()),
+            "picture tokens": float((batch["image_at"] < len(batch["ids"])).sum()) / len(batch["ids"]),
             "clips": float((embeddings > 0).float().mean()),
         }
         self.steps += 1
@@ -234,7 +237,9 @@ def train(arguments: argparse.Namespace) -> None:
     options = TrainOptions(20.0 if arguments.measure else arguments.seconds, rate=arguments.rate)
     if arguments.later:
         options = replace(options, quiet_until=-1.0)
-        source = replace(source, mixture=replace(source.mixture, start=source.mixture.end, quiet_until=-1.0))
+        source = replace(
+            source, mixture=replace(source.mixture, start=source.mixture.end, quiet_until=-1.0, easy_until=0.0)
+        )
     maker = Maker(source, layout)
     maker.warm()
     progress = torch.zeros(1, dtype=torch.float64).share_memory_()

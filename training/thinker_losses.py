@@ -1,13 +1,16 @@
-"""What the Thinker is trained on: its answers, and for speech the phones and characters at the encoder's output."""
+"""What the Thinker is trained on: its answers, the phones and characters at the audio encoder's output, and what every cell
+of a picture shows at the vision encoder's."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 
+from training.cell_losses import Tally, cell_losses
 from training.packed_thinker import Batch, PackedThinker
 from training.packing import IGNORED, NO_PHONE
 
+ENCODER_LOSSES = ("phones", "characters", "cells", "colors", "boxes", "places", "letters")
 PHONE_SHARE = 0.5
 CHARACTER_SHARE = 0.3
 
@@ -18,24 +21,25 @@ class LossSums:
     def __init__(self, kinds: tuple[str, ...], device: torch.device) -> None:
         self.kinds = kinds
         self.sums = torch.zeros(len(kinds), 3, device=device)  # loss, right tokens, tokens
-        self.other = torch.zeros(6, device=device)  # phone loss, phones right, phones, character loss, clips, steps
+        self.other = torch.zeros(len(ENCODER_LOSSES), 3, device=device)  # the same of the encoders' losses
 
     def add(self, kinds: torch.Tensor, values: torch.Tensor) -> None:
         self.sums.index_add_(0, kinds, values)
 
+    def add_tally(self, name: str, tally: Tally) -> None:
+        self.other[ENCODER_LOSSES.index(name)] += torch.stack([tally.loss, tally.right, tally.count]).detach()
+
     def read(self) -> dict[str, list[float]]:
-        """Since the last read, by name: mean loss, and share of tokens that are right; empties the sums."""
-        sums, other = self.sums.tolist(), self.other.tolist()
+        """Since the last read, by name: mean loss, and share of tokens (phones, cells …) that are right; empties the sums.
+        The loss of characters is for each of them, without a share."""
+        sums = [*self.sums.tolist(), *self.other.tolist()]
         self.sums.zero_()
         self.other.zero_()
         result: dict[str, list[float]] = {}
-        for kind, (loss, right, count) in zip(self.kinds, sums, strict=True):
+        for name, (loss, right, count) in zip((*self.kinds, *ENCODER_LOSSES), sums, strict=True):
             if count:
-                result[kind] = [round(loss / count, 3), round(right / count, 3)]
-        phone, phones_right, phones, character, clips, steps = other
-        result["phones"] = [round(phone / max(steps, 1), 3), round(phones_right / max(phones, 1), 3)]
-        result["characters"] = [round(character / max(clips, 1), 3)]
-        return result
+                result[name] = [round(loss / count, 3), round(right / count, 3)]
+        return {name: pair[:1] if name == "characters" else pair for name, pair in result.items()}
 
 
 def thinker_loss(
@@ -43,18 +47,22 @@ def thinker_loss(
     batch: Batch,
     hidden: torch.Tensor,
     heard: torch.Tensor,
+    seen: torch.Tensor,
     lengths: torch.Tensor,
     sums: LossSums,
 ) -> torch.Tensor:
     """The sum of all losses, a scalar.
 
-    hidden: [N, hidden]; heard: [A · 50, hidden]; lengths: `clip_tokens` of the batch on the CPU, where CTC wants them.
+    hidden: [N, hidden]; heard: [A · 50, hidden]; seen: [P / 4, hidden]; lengths: `clip_tokens` of the batch on the CPU,
+    where CTC wants them.
     """
     answers = _answer_loss(packed, batch, hidden, sums)
     phones = _phone_loss(packed, batch, heard, sums)
     characters = _character_loss(packed, batch, heard, lengths, sums)
-    sums.other[5] += 1
-    return answers + PHONE_SHARE * phones + CHARACTER_SHARE * characters
+    cells, tallies = cell_losses(packed, batch, seen)
+    for name, tally in tallies.items():
+        sums.add_tally(name, tally)
+    return answers + PHONE_SHARE * phones + CHARACTER_SHARE * characters + cells
 
 
 def _answer_loss(packed: PackedThinker, batch: Batch, hidden: torch.Tensor, sums: LossSums) -> torch.Tensor:
@@ -78,7 +86,7 @@ def _phone_loss(packed: PackedThinker, batch: Batch, heard: torch.Tensor, sums: 
     loss = losses.sum() / known.sum().clamp(min=1.0)
     with torch.no_grad():
         right = ((logits.argmax(-1) == targets).float() * known).sum()
-        sums.other[:3] += torch.stack([loss.detach(), right, known.sum()])
+        sums.add_tally("phones", Tally(losses.sum(), right, known.sum()))
     return loss
 
 
@@ -102,5 +110,5 @@ def _character_loss(
     known = (characters > 0).float()
     losses = losses / characters.clamp(min=1) * known
     with torch.no_grad():
-        sums.other[3:5] += torch.stack([losses.sum().detach(), known.sum()])
+        sums.add_tally("characters", Tally(losses.sum(), torch.zeros_like(known[0]), known.sum()))
     return losses.sum() / known.sum().clamp(min=1.0)

@@ -123,7 +123,7 @@ class Examiner:
         values = patch_values(arrays["patches"], arrays["pairs"].long())
         language = packed.model.model.language_model
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            embeddings, _ = packed.embed(arrays, features, values, self.budget.largest_image, compiled=False)
+            embeddings, _, _ = packed.embed(arrays, features, values, self.budget.largest_image, compiled=False)
             borders = np.cumsum([0, *(len(t.prompt.ids) for t in tasks)]).tolist()
             parts = [embeddings[a:b] for a, b in pairwise(borders)]
             places = [torch.from_numpy(t.prompt.positions.T.astype(np.int64)).to(device) for t in tasks]

@@ -1,0 +1,142 @@
+#!/bin/bash
+# The whole recipe on a machine with one or two GPUs: speech → codec, codes, DiT, vocoder, Thinker, Talker.
+#
+#   training/recipe.sh OUTPUT [SECONDS]
+#
+# OUTPUT gets every part's newest weights as pieces (training.pieces) as soon as there are some, and the tokenizer they
+# were trained with, so that nothing is lost when the machine goes away. Variables, with their defaults:
+set -u
+OUTPUT=${1:?usage: training/recipe.sh OUTPUT [SECONDS]}
+BUDGET=${2:-1700}                 # wall-clock seconds of everything
+ROOT=${ROOT:-}                    # where Debian packages were unpacked with dpkg -x; empty: they are installed
+DATA=${DATA:-/dev/shm/tandem}     # speech
+RUNS=${RUNS:-runs}                # checkpoints and logs
+PYTHON=${PYTHON:-python3}
+SEED=${SEED:-7}
+SYNTHESIS_SHARE=${SYNTHESIS_SHARE:-0.14}
+THINKER_SHARE=${THINKER_SHARE:-0.64}
+CODEC_SHARE=${CODEC_SHARE:-0.045}
+DIT_SHARE=${DIT_SHARE:-0.16}
+VOCODER_SHARE=${VOCODER_SHARE:-0.55}
+TALKER_SHARE=${TALKER_SHARE:-0.22} # of the last Talker, after the Thinker
+FESTIVAL=${FESTIVAL:-0}           # 1: the festival voice ked too
+INIT=${INIT:-}                    # OUTPUT of an earlier run: its Thinker and Talker are continued
+THINKER_OPTIONS=${THINKER_OPTIONS:-}
+TALKER_OPTIONS=${TALKER_OPTIONS:-}
+SAVE_EVERY=${SAVE_EVERY:-180}
+
+cd "$(dirname "$0")/.." || exit 1
+export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+[ -n "$ROOT" ] && export TANDEM_DEBIAN_ROOT=$ROOT
+WORDNET=${ROOT:-}/usr/share/wordnet
+BEGAN=$(date +%s)
+LOGS=$RUNS/logs
+mkdir -p "$OUTPUT" "$LOGS" "$DATA"
+rm -f "$RUNS"/*.done
+cp training/tokenizer/tokenizer.json "$OUTPUT/tokenizer.json"
+GPUS=$(nvidia-smi -L 2>/dev/null | grep -c GPU)
+SECOND=$(( GPUS > 1 ? 1 : 0 ))
+CORES=$(nproc)
+
+share() { awk -v b="$BUDGET" -v s="$1" 'BEGIN { printf "%d", b * s }'; }
+part_of_cores() { awk -v c="$CORES" -v s="$1" 'BEGIN { n = int(c * s); print n < 1 ? 1 : n }'; }
+elapsed() { echo $(( $(date +%s) - BEGAN )); }
+left() { echo $(( BUDGET - $(elapsed) - $1 )); }
+say() { echo "$(elapsed)s $*"; }
+stage() { # NAME COMMAND…: run with a log, and leave NAME.done behind whatever happens
+  local name=$1; shift
+  say "$name begins"
+  if "$@" > "$LOGS/$name.log" 2>&1; then say "$name done"; else say "$name FAILED: see $LOGS/$name.log"; fi
+  touch "$RUNS/$name.done"
+}
+await() { for name in "$@"; do while [ ! -e "$RUNS/$name.done" ]; do sleep 1; done; done; }
+keep() { # PART FILE [--float32]
+  local part=$1 file=$2; shift 2
+  [ -e "$file" ] && $PYTHON -m training.pieces "$file" "$OUTPUT" --part "$part" "$@" >> "$LOGS/pieces.log" 2>&1
+}
+keep_newer() { # PART FILE [--float32]
+  local stamp=$RUNS/.kept-$(echo "$2" | tr '/' '-')
+  if [ -e "$2" ] && { [ ! -e "$stamp" ] || [ "$2" -nt "$stamp" ]; }; then touch "$stamp"; keep "$@"; fi
+}
+speak() { # NAME FOLDER VOICES HOURS PROCESSES [OPTION…]
+  local name=$1 folder=$2 voices=$3 hours=$4 processes=$5; shift 5
+  stage "$name" nice -n 5 $PYTHON -m training.synthesis --out "$DATA/$folder" --voice "$voices" --hours "$hours" \
+    --seconds "$(share "$SYNTHESIS_SHARE")" --processes "$processes" --seed "$SEED" ${ROOT:+--root "$ROOT"} "$@"
+}
+talker() { # NAME SECONDS OPTION…
+  local name=$1 seconds=$2; shift 2
+  # shellcheck disable=SC2086
+  stage "$name" $PYTHON -m training.talker --codes "$RUNS/codes" --codec "$RUNS/codec/codec.safetensors" \
+    --thinker "$RUNS/thinker/thinker.safetensors" --seconds "$seconds" --workers "$(part_of_cores 0.3)" \
+    --out "$RUNS/$name" "$@" $TALKER_OPTIONS
+}
+
+say "$GPUS GPUs, $CORES cores, $BUDGET s"
+speak slt train/tts slt 30 "$(part_of_cores 0.3)" &
+speak rms train/tts rms 14 "$(part_of_cores 0.15)" &
+speak kal16 train/asr kal16 25 "$(part_of_cores 0.06)" --vary=0.15 &
+speak espeak train/asr espeak 60 "$(part_of_cores 0.22)" --vary=0.2 &
+[ "$FESTIVAL" = 1 ] && speak ked train/asr ked 20 "$(part_of_cores 0.06)" --vary=0.2 &
+speak awb test awb 0.15 1 --split test &
+speak testtts testtts slt,rms 0.1 1 --split test &
+
+( # GPU 0: the Thinker, then the last Talker on it
+  export CUDA_VISIBLE_DEVICES=0
+  for _ in $(seq 90); do [ "$(find "$DATA/train" -name '*.npz' 2>/dev/null | wc -l)" -ge 24 ] && break; sleep 1; done
+  resume=
+  if [ -n "$INIT" ]; then
+    mkdir -p "$RUNS/before"
+    $PYTHON -c "import sys; from pathlib import Path; from safetensors.torch import save_file; from training.export import read_part
+for part in ('thinker', 'talker'): save_file(read_part(Path(sys.argv[1]), part), Path(sys.argv[2]) / f'{part}.safetensors')" "$INIT" "$RUNS/before"
+    resume="--resume $RUNS/before --later"
+  fi
+  # shellcheck disable=SC2086
+  stage thinker $PYTHON -m training.thinker --shards "$DATA/train" --test-shards "$DATA/test" ${ROOT:+--root "$ROOT"} \
+    --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 240 --save-every 120 --seed "$SEED" \
+    --workers "$(part_of_cores 0.5)" --out "$RUNS/thinker" $resume $THINKER_OPTIONS
+  keep thinker "$RUNS/thinker/thinker.safetensors"
+  await talker1
+  seconds=$(( $(left 45) < $(share "$TALKER_SHARE") ? $(left 45) : $(share "$TALKER_SHARE") ))
+  first=$RUNS/talker1/talker.safetensors
+  [ "$seconds" -gt 20 ] && talker talker2 "$seconds" $([ -e "$first" ] && echo --init "$first" --learning-rate 5e-4)
+  keep talker "$RUNS/talker2/talker.safetensors"
+  touch "$RUNS/gpu0.done"
+) &
+
+( # GPU 1, or the same one: what speaks
+  export CUDA_VISIBLE_DEVICES=$SECOND
+  until [ "$(find "$DATA/train/tts" -name 'slt*.npz' 2>/dev/null | wc -l)" -ge 40 ] || [ -e "$RUNS/slt.done" ]; do sleep 1; done
+  ( stage vocoder $PYTHON -m training.vocoder --shards "$DATA/train/tts" --test-shards "$DATA/testtts" --out "$RUNS/vocoder" \
+      --hours 12 --seconds "$(share "$VOCODER_SHARE")"
+    keep vocoder "$RUNS/vocoder/vocoder.safetensors" --float32 ) &
+  stage codec $PYTHON -m training.codec train --shards "$DATA/train/tts" --test-shards "$DATA/testtts" --out "$RUNS/codec" \
+    --seconds "$(share "$CODEC_SHARE")"
+  keep codec "$RUNS/codec/codec.safetensors" --float32
+  await slt rms
+  stage codes $PYTHON -m training.codec encode --codec "$RUNS/codec/codec.safetensors" --shards "$DATA/train/tts" --out "$RUNS/codes"
+  stage dit $PYTHON -m training.dit --shards "$DATA/train/tts" --test-shards "$DATA/testtts" \
+    --codec "$RUNS/codec/codec.safetensors" --out "$RUNS/dit" --seconds "$(share "$DIT_SHARE")"
+  keep dit "$RUNS/dit/dit.safetensors"
+  cp "$RUNS/dit/voices.pt" "$OUTPUT/" 2>/dev/null
+  # A first Talker on the Thinker as it is, until that is done.
+  until [ -e "$RUNS/thinker/thinker.safetensors" ] || [ -e "$RUNS/thinker.done" ]; do sleep 1; done
+  seconds=$(( $(share "$THINKER_SHARE") - $(elapsed) ))
+  [ "$seconds" -gt 30 ] && talker talker1 "$seconds" ${INIT:+--init "$RUNS/before/talker.safetensors"}
+  keep talker "$RUNS/talker1/talker.safetensors"
+  touch "$RUNS/talker1.done"
+  wait
+  touch "$RUNS/gpu1.done"
+) &
+
+( # the newest weights, every few minutes
+  until [ -e "$RUNS/gpu0.done" ]; do
+    for _ in $(seq "$SAVE_EVERY"); do [ -e "$RUNS/gpu0.done" ] && break; sleep 1; done
+    [ -e "$RUNS/thinker.done" ] || keep_newer thinker "$RUNS/thinker/thinker.safetensors"
+    [ -e "$RUNS/dit.done" ] || keep_newer dit "$RUNS/dit/dit.safetensors"
+    [ -e "$RUNS/vocoder.done" ] || keep_newer vocoder "$RUNS/vocoder/vocoder.safetensors" --float32
+    for name in talker1 talker2; do [ -e "$RUNS/$name.done" ] || keep_newer talker "$RUNS/$name/talker.safetensors"; done
+  done
+) &
+wait
+cp "$LOGS"/*.log "$OUTPUT/" 2>/dev/null
+say "done: $(ls "$OUTPUT" | tr '\n' ' ')"
