@@ -47,7 +47,7 @@ def rope_index(reference: SimpleNamespace, spans: list[Span]) -> tuple[np.ndarra
     ids = torch.tensor([[i for span in spans for i in TMROPE.ids(span)]])
     images = [s.grid for s in spans if isinstance(s, ImageSpan)]
     videos = [s for s in spans if isinstance(s, VideoSpan)]
-    sounds = [s if isinstance(s, AudioSpan) else s.audio for s in spans if not isinstance(s, TextSpan | ImageSpan)]
+    sounds = [s if isinstance(s, AudioSpan) else s.audio for s in spans if isinstance(s, AudioSpan | VideoSpan)]
     # Any mel length that gives this many audio tokens will do.
     lengths = [4 * s.tokens for s in sounds if s is not None]
     positions, delta = reference.get_rope_index(
