@@ -10,7 +10,7 @@ TOOLS   := $(VENV)/.installed-tools
 .PHONY: run test check format bench clean
 
 run: $(RUNTIME)
-	@$(BIN)/python -m app.tour
+	@$(BIN)/python -m app web $(ARGS)
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -112,6 +112,48 @@ def ask(
 
 
 @app.command()
+def web(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(metavar="N", help="The port; without it, 7860 or the next free.")] = None,
+    open_to_network: Annotated[
+        bool, typer.Option("--open-to-network", help="Let other machines in; nobody is asked for a password.")
+    ] = False,
+    data_dir: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where conversations are kept.")] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing after the end.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    model: Model = None,
+    voice: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The voice until one is chosen on the page.")
+    ] = None,
+    no_speech: Annotated[bool, typer.Option("--no-speech", help="Text only; the Talker is not loaded.")] = False,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest answer, in text tokens.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
+) -> None:
+    """Serve the page: conversations with pictures, sounds, videos and speech, kept on this machine."""
+    with user_errors():
+        from app.web.command import WebOptions, serve
+
+        options = WebOptions(host, port, open_to_network, ephemeral, browser)
+        flags = {
+            "model": model,
+            "voice": voice,
+            "speech": False if no_speech else None,
+            "max_tokens": max_tokens,
+            "seed": seed,
+            "greedy": greedy or None,
+            "device": device,
+            "dtype": dtype,
+            "data_dir": data_dir,
+        }
+        serve(resolve(flags), options)
+
+
+@app.command()
 def models(model: Model = None) -> None:
     """List the checkpoints on this machine, with their sizes and voices."""
     with user_errors():

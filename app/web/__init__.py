@@ -1,0 +1,1 @@
+"""The browser app: its page, the routes behind it, and the replies that it shows while they are made."""

@@ -1,0 +1,290 @@
+// The page: brings the list, the turns, the composer, the player and the server together.
+
+import { Composer } from "./composer.js";
+import { button, el, mounted } from "./dom.js";
+import { SpeechPlayer } from "./player.js";
+import { Live, ServerError, call } from "./server.js";
+import { Sidebar } from "./sidebar.js";
+import { Transcript } from "./transcript.js";
+import { loadWords, setLanguage, word } from "./words.js";
+
+class Page {
+  constructor(listPlace, middle, live, hello) {
+    this.live = live;
+    this.conversation = null;
+    this.settings = hello.settings;
+    this.engine = hello.engine;
+    this.finished = new Map();
+    this.player = new SpeechPlayer();
+    this.title = el("h1", {}, "Tandem");
+    this.engineLine = el("p", { class: "engine", role: "status" });
+    this.toast = el("div", { class: "toast", role: "status", hidden: true });
+    const header = el("header", {}, this.title, this.engineLine);
+    this.main = el("div", { class: "chat" }, header);
+    middle.append(this.main, this.toast);
+    this.transcript = new Transcript(this.main, {
+      edit: (turn, text) => this.edit(turn, text),
+      again: (turn) => this.again(turn),
+      select: (turn) => this.select(turn),
+      stopSpeech: () => this.stopSpeech(),
+      speed: () => Number(localStorage.getItem("tandem.speed") ?? 1),
+      setSpeed: (value) => {
+        localStorage.setItem("tandem.speed", value);
+        this.transcript.setSpeed(value);
+      },
+    });
+    this.composer = new Composer(this.main, {
+      send: (question) => this.ask(question),
+      stop: () => this.stop(),
+      most: hello.limits.media,
+    });
+    this.sidebar = new Sidebar(listPlace, { open: (id) => this.open(id), say: (...message) => this.say(...message), titled: (title) => this.setTitle(title) });
+    this.listen();
+    this.nameToggles();
+    this.showEngine();
+  }
+
+  listen() {
+    const { live, player } = this;
+    live.on("engine", ({ engine }) => this.setEngine(engine));
+    live.on("settings", ({ settings }) => this.setSettings(settings));
+    live.on("conversations", () => this.sidebar.refresh());
+    live.on("text", ({ turn, html }) => this.showText(turn, html));
+    live.on("waiting", ({ turn, ahead }) => this.transcript.wait(turn, ahead));
+    live.on("turn", ({ turn }) => this.finish(turn));
+    live.on("changed", ({ conversation, by }) => by !== live.tab && conversation === this.conversation && this.read(conversation));
+    live.on("speech", ({ turn, rate_hz }) => (this.transcript.silence(), player.start(turn, rate_hz)));
+    live.on("pcm", (pcm) => player.push(pcm));
+    live.on("speech_end", ({ turn }) => player.end(turn));
+    live.on("lost", () => {
+      this.lost = true;
+      this.showEngine();
+    });
+    live.on("hello", (hello) => this.comeBack(hello));
+    player.addEventListener("finished", ({ detail }) => this.heard(detail));
+    player.addEventListener("changed", () => this.showStop());
+    addEventListener("hashchange", () => this.open(idInAddress()));
+    setInterval(() => this.engine.phase === "loading" && this.showEngine(), 1000);
+  }
+
+  async comeBack(hello) {
+    this.lost = false;
+    this.setSettings(hello.settings);
+    this.setEngine(hello.engine);
+    this.sidebar.refresh();
+    if (this.conversation) await this.read(this.conversation);
+  }
+
+  // --- conversations ---
+
+  async open(id) {
+    if (id === this.conversation && id !== null) return;
+    this.stopSpeech();
+    this.conversation = id;
+    this.live.watch(id);
+    history.replaceState(null, "", id ? `#c=${id}` : location.pathname);
+    this.sidebar.select(id);
+    this.composer.show(id);
+    this.setTurns([], "");
+    if (id) await this.read(id);
+    this.transcript.toEnd();
+    if (matchMedia("(max-width: 768px)").matches) closePanels();
+    this.composer.area.focus({ preventScroll: true });
+  }
+
+  async read(id) {
+    try {
+      const { conversation, turns } = await call("GET", `/conversations/${id}`);
+      if (id === this.conversation) this.setTurns(turns, conversation.title);
+    } catch (error) {
+      if (error.message === "") return; // lost connection: the header says so
+      this.say(error.message);
+      this.open(null);
+    }
+  }
+
+  setTurns(turns, title) {
+    this.setTitle(title);
+    // The socket may have told the end of a reply before the request that began it was answered.
+    this.transcript.show(turns.map((turn) => (turn.status === "answering" && this.finished.get(turn.id)) || turn));
+    this.showStop();
+  }
+
+  setTitle(title) {
+    this.title.textContent = title || "Tandem";
+    document.title = title ? `${title} – Tandem` : "Tandem";
+  }
+
+  running() {
+    return this.transcript.turns.find((turn) => turn.status === "answering");
+  }
+
+  showStop() {
+    this.composer.setAnswering(Boolean(this.running()) || this.player.turn !== null);
+  }
+
+  // --- asking ---
+
+  async ask({ text, files }, parent) {
+    this.player.unlock();
+    this.stopSpeech();
+    const before = this.transcript.turns;
+    const after = parent === undefined ? (before.length ? before[before.length - 1].id : null) : parent;
+    let id = this.conversation;
+    if (id === null) {
+      id = (await call("POST", "/conversations", {})).id;
+      this.live.watch(id);
+    }
+    const answer = await call("POST", `/conversations/${id}/turns`, { text, files, parent: after, tab: this.live.tab });
+    if (this.conversation === null) {
+      this.conversation = id;
+      this.composer.conversation = id;
+      history.replaceState(null, "", `#c=${id}`);
+      this.sidebar.current = id;
+    }
+    this.asked(answer);
+  }
+
+  asked({ conversation, turns }) {
+    this.setTurns(turns, conversation.title);
+    this.transcript.toEnd();
+    this.transcript.status.textContent = word("answering");
+  }
+
+  async edit(turn, text) {
+    const files = turn.parts
+      .filter((part) => part.kind !== "text" || part.name)
+      .map((part) => (part.kind === "text" ? { name: part.name, text: part.text } : { name: part.name, digest: part.digest }));
+    return this.attempt(async () => {
+      if (!text.trim() && !files.length) throw new ServerError(word("empty"));
+      await this.ask({ text, files }, turn.parent);
+      return true;
+    });
+  }
+
+  again(turn) {
+    this.player.unlock();
+    this.stopSpeech();
+    return this.attempt(async () => this.asked(await call("POST", `/turns/${turn.id}/again`, { tab: this.live.tab })));
+  }
+
+  select(turn) {
+    this.stopSpeech();
+    return this.attempt(async () => {
+      const { conversation, turns } = await call("POST", `/turns/${turn}/select`);
+      this.setTurns(turns, conversation.title);
+    });
+  }
+
+  stop() {
+    this.stopSpeech();
+    const running = this.running();
+    if (running) this.attempt(() => call("POST", `/turns/${running.id}/cancel`));
+  }
+
+  stopSpeech() {
+    this.transcript.silence();
+    const heard = this.player.stop();
+    if (heard) this.heard(heard);
+  }
+
+  heard({ turn, heardMs }) {
+    call("PATCH", `/turns/${turn}`, { heard_ms: heardMs }).catch(() => {});
+  }
+
+  // --- what the server tells ---
+
+  showText(turn, html) {
+    this.transcript.list.querySelector(`li[data-id="${turn}"] .thinking`)?.remove();
+    this.transcript.stream(turn, html);
+  }
+
+  finish(turn) {
+    this.finished.set(turn.id, turn);
+    this.transcript.update(turn);
+    this.showStop();
+  }
+
+  setEngine(engine) {
+    if (engine.phase === "loading" && this.engine.phase !== "loading") this.loadingSince = performance.now();
+    this.engine = engine;
+    this.showEngine();
+  }
+
+  showEngine() {
+    const { phase, step, model, problem } = this.engine;
+    const sec = Math.round((performance.now() - (this.loadingSince ?? 0)) / 1000);
+    let text = model;
+    if (phase === "loading") text = word(`loading ${step}`, { model: model.split("/").pop(), sec });
+    if (phase === "failed") text = `${word("load failed")} ${problem}`;
+    if (this.lost) text = word("reconnecting");
+    this.engineLine.className = `engine ${this.lost ? "failed" : phase}`;
+    if (this.engineLine.textContent !== text) this.engineLine.textContent = text;
+  }
+
+  setSettings(settings) {
+    const language = settings.language !== this.settings.language;
+    this.settings = settings;
+    if (!language) return;
+    setLanguage(settings.language);
+    this.nameToggles();
+    this.sidebar.draw();
+    this.composer.draw();
+    this.showEngine();
+    const turns = this.transcript.turns;
+    this.transcript.show([]);
+    this.transcript.show(turns);
+  }
+
+  // Gradio's panels have buttons without names.
+  nameToggles() {
+    const names = { "conversations-panel": "open panel", "settings-panel": "settings" };
+    for (const [panel, name] of Object.entries(names)) {
+      const toggle = document.querySelector(`#${panel} .toggle-button`);
+      toggle?.setAttribute("aria-label", word(name));
+      toggle?.setAttribute("title", word(name));
+    }
+  }
+
+  async attempt(work) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw error;
+      this.composer.say(error.message || word("unreachable"));
+      return false;
+    }
+  }
+
+  say(text, action, onaction) {
+    clearTimeout(this.toasting);
+    const leave = () => (this.toast.hidden = true);
+    const act = () => {
+      leave();
+      onaction();
+    };
+    this.toast.replaceChildren(el("span", {}, text), action ? el("button", { type: "button", class: "labelled", onclick: act }, action) : "", button("close", word("close"), leave));
+    this.toast.hidden = false;
+    this.toasting = setTimeout(leave, action ? 15000 : 8000);
+  }
+}
+
+function idInAddress() {
+  return /^#c=([0-9a-f]{24})$/.exec(location.hash)?.[1] ?? null;
+}
+
+function closePanels() {
+  document.querySelector("#conversations-panel.open .toggle-button")?.click();
+}
+
+async function start() {
+  const live = new Live();
+  const hello = new Promise((resolve) => live.addEventListener("hello", ({ detail }) => resolve(detail), { once: true }));
+  const [listPlace, middle] = await Promise.all([mounted("conversations"), mounted("conversation"), loadWords()]);
+  const first = await hello;
+  setLanguage(first.settings.language);
+  const page = new Page(listPlace, middle, live, first);
+  await page.open(idInAddress());
+}
+
+start();
