@@ -36,7 +36,7 @@ rm -f "$RUNS"/*.done
 cp training/tokenizer/tokenizer.json "$OUTPUT/tokenizer.json"
 GPUS=$(nvidia-smi -L 2>/dev/null | grep -c GPU)
 SECOND=$(( GPUS > 1 ? 1 : 0 ))
-CORES=$(nproc)
+CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with OMP_NUM_THREADS
 
 share() { awk -v b="$BUDGET" -v s="$1" 'BEGIN { printf "%d", b * s }'; }
 part_of_cores() { awk -v c="$CORES" -v s="$1" 'BEGIN { n = int(c * s); print n < 1 ? 1 : n }'; }
