@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from app.config import MOST_TOKENS, ConfigError, resolve
+from app.route import route
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -170,3 +171,6 @@ def doctor(model: Model = None) -> None:
 
         healthy = print_report(resolve({"model": model}))
     raise typer.Exit(0 if healthy else EXIT_FAILED)
+
+
+app.command()(route)

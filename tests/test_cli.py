@@ -393,3 +393,11 @@ def test_docs_name_every_flag_and_every_setting() -> None:
     assert not [flag for flag in flags if f"`{flag}" not in page]
     settings = {one.name for one in fields(Config)} - {"limits"}
     assert not [name for name in settings if f"`{name}`" not in page]
+
+
+def test_route_explains_a_decision_without_a_model() -> None:
+    ran = CliRunner().invoke(app, ["route", "Which number is larger, 9.11 or 9.8?", "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["backend"] == "moe-nano"
+    chat = CliRunner().invoke(app, ["route", "Hello, how are you?", "--json"])
+    assert json.loads(chat.stdout)["backend"] == "thinker"
