@@ -21,9 +21,10 @@ from training.blocks import batch_views, block
 from training.features import LogMel, frame_patches, patch_places, patch_values, resize, resized_size, warped
 from training.packed_thinker import PackedThinker
 from training.packing import IGNORED, NO_PHONE, Budget, Layout, Packer, Sequence, Sound, empty_arrays
+from training.recognition import edit_distance
 from training.thinker import Trainer, TrainOptions, new_model
 from training.thinker_losses import LossSums, thinker_loss
-from training.thinker_progress import Examiner, Task, word_errors
+from training.thinker_progress import Examiner, Task
 from training.tokenizer import chat_tokenizer, learn
 from training.utterances import Utterance, write_shard
 
@@ -525,9 +526,9 @@ def test_greedy_answers_are_those_of_transformers_generate(model: Any, layout: L
 
 
 def test_word_errors_count_substitutions_insertions_and_deletions() -> None:
-    assert word_errors("a b c".split(), "a b c".split()) == 0
-    assert word_errors("a b c".split(), "a x c d".split()) == 2
-    assert word_errors("a b c".split(), []) == 3
+    assert edit_distance("a b c".split(), "a b c".split()) == 0
+    assert edit_distance("a b c".split(), "a x c d".split()) == 2
+    assert edit_distance("a b c".split(), []) == 3
 
 
 def test_the_learning_rate_rises_and_falls_with_time() -> None:

@@ -27,8 +27,9 @@ from training.codec import encode_bank, read_codec
 from training.dit import TEACHERS, ode_of
 from training.export import read_part
 from training.nano import NANO, VOICES
+from training.recognition import edit_distance
 from training.speech_bank import SpeechBank
-from training.thinker_progress import plain_words, word_errors
+from training.thinker_progress import plain_words
 from training.utterances import SAMPLE_RATE_HZ, Utterance, read_coded, read_shard, shards
 
 VOICE_OF_TEACHER: dict[str, str] = dict(zip(TEACHERS, VOICES, strict=True))
@@ -57,7 +58,7 @@ class Recognizer:
 
 def word_error_rate(recognizer: Recognizer, texts: Sequence[str], spoken: Sequence[np.ndarray]) -> float:
     """Errors over all words of the texts. spoken: int16 [N] at 16 kHz each."""
-    errors = sum(word_errors(plain_words(text), recognizer.words(s)) for text, s in zip(texts, spoken, strict=True))
+    errors = sum(edit_distance(plain_words(text), recognizer.words(s)) for text, s in zip(texts, spoken, strict=True))
     return errors / sum(len(plain_words(text)) for text in texts)
 
 

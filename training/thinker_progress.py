@@ -6,7 +6,6 @@ import multiprocessing
 import random
 import re
 import time
-from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from training.batches import Maker, SourceOptions
 from training.features import LogMel, patch_values
 from training.packed_thinker import PackedThinker
 from training.packing import Budget, Layout, Packer, Sequence
+from training.recognition import edit_distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +61,6 @@ def plain_words(text: str) -> list[str]:
     return re.sub(r"[^a-z0-9' ]+", " ", text.lower()).split()
 
 
-def word_errors(right: Many[str], heard: Many[str]) -> int:
-    """Substitutions, insertions and deletions between two lists of words (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(right, 1):
-        previous, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (word != other))
-    return row[-1]
-
-
 class Examiner:
     """Asks a model all tasks. tokenizer: for reading answers."""
 
@@ -91,7 +81,7 @@ class Examiner:
                 wanted, given = self.tokenizer.decode(task.answer), self.tokenizer.decode(ids)
                 right.setdefault(kind, []).append(float(wanted.strip() == given.strip()))
                 if kind in ("dictation", "repeat"):
-                    errors = word_errors(plain_words(wanted), plain_words(given))
+                    errors = edit_distance(plain_words(wanted), plain_words(given))
                     pair = words.setdefault(kind, [0, 0])
                     pair[0], pair[1] = pair[0] + errors, pair[1] + len(plain_words(wanted))
                 if kind not in shown or random.random() < 0.02:
