@@ -80,6 +80,12 @@ class KvCache(Cache):
         """Rows held."""
         return self.get_seq_length()
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that is allocated for rows, filled or not."""
+        layers = [layer for layer in self.layers if isinstance(layer, GrowingLayer)]
+        return sum(tensor.nbytes for layer in layers for tensor in (layer.keys, layer.values) if tensor is not None)
+
     def crop_to(self, length: int) -> None:
         """Forget every row from `length` on."""
         for layer in self.layers:

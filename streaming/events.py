@@ -6,7 +6,8 @@ reads an event of an older generation drops it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -88,6 +89,8 @@ class ResponseDone:
     status: "completed" (stopped by itself), "length" (a limit of the options was reached),
             "cancelled", or "failed" with `error` saying what to do.
     first_text_ms, first_audio_ms, total_ms: from the moment the request reached the session.
+    marks_ms: from the same moment, when each stage gave its first and last: appended, read (the prompt is cached),
+              first_text, last_text, first_code, last_code, first_audio, last_audio; only what happened.
     """
 
     generation: int
@@ -98,6 +101,7 @@ class ResponseDone:
     first_audio_ms: float | None = None
     total_ms: float = 0.0
     error: str | None = None
+    marks_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = TextDelta | SpeechChunk | ResponseDone

@@ -106,8 +106,7 @@ class _Reply:
     text: str = ""
     status: Literal["completed", "length", "cancelled", "failed"] = "completed"
     error: str | None = None
-    first_text_ms: float | None = None
-    first_audio_ms: float | None = None
+    marks_ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,16 @@ class Conversation:
     def generation(self) -> int:
         """Number of the newest response; older events are stale."""
         return self._generation
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Everything said so far as it is laid out, read or not; positions are `thinker.tmrope.place_all` of it."""
+        return tuple(self._spans)
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the caches of Thinker and Talker hold in memory."""
+        return self._thinker.cache.size_bytes + (self._talker.cache.size_bytes if self._talker else 0)
 
     @property
     def length(self) -> int:
@@ -308,6 +317,7 @@ class Conversation:
         return _Reply(
             generation=generation,
             started=started,
+            marks_ms={"appended": (self._clock() - started) * 1000},
             options=options,
             voice=voice,
             generators=generators,
@@ -356,6 +366,7 @@ class Conversation:
         self._spans += opening
         reply.prompt_length, reply.prompt_cursor = memory.length, memory.cursor
         reply.prefill_tokens = len(hidden)
+        reply.marks_ms["read"] = self._since(reply)
         reply.prompt_read.set()
 
         options = reply.options
@@ -394,8 +405,7 @@ class Conversation:
         if not reply.current():
             raise Stale
         if delta:
-            if reply.first_text_ms is None:
-                reply.first_text_ms = self._since(reply)
+            self._mark(reply, "text")
             reply.out.put(TextDelta(reply.generation, delta))
 
     def _talk(self, reply: _Reply) -> None:
@@ -423,6 +433,7 @@ class Conversation:
             )
             for code in spoken:
                 reply.code_count += 1
+                self._mark(reply, "code")
                 reply.codes.put(Code(reply.generation, code))
         finally:
             memory.cache.crop_to(base)
@@ -463,9 +474,14 @@ class Conversation:
         if not reply.current():
             raise Stale
         assert self.checkpoint.token2wav is not None
-        if reply.first_audio_ms is None:
-            reply.first_audio_ms = self._since(reply)
+        self._mark(reply, "audio")
         reply.out.put(SpeechChunk(reply.generation, samples, self.checkpoint.token2wav.rate_hz))
+
+    def _mark(self, reply: _Reply, what: str) -> None:
+        """`what` was given: the first time and the last so far are kept."""
+        now = self._since(reply)
+        reply.marks_ms.setdefault(f"first_{what}", now)
+        reply.marks_ms[f"last_{what}"] = now
 
     def _since(self, reply: _Reply) -> float:
         return (self._clock() - reply.started) * 1000
@@ -494,10 +510,11 @@ class Conversation:
             status=reply.status,
             text=reply.text,
             usage=usage,
-            first_text_ms=reply.first_text_ms,
-            first_audio_ms=reply.first_audio_ms,
+            first_text_ms=reply.marks_ms.get("first_text"),
+            first_audio_ms=reply.marks_ms.get("first_audio"),
             total_ms=self._since(reply),
             error=reply.error,
+            marks_ms=reply.marks_ms,
         )
 
     def _remember(self, reply: _Reply) -> None:

@@ -206,6 +206,11 @@ def test_times_count_from_the_request(checkpoint: Checkpoint) -> None:
     conversation.append(user(picture()))
     done, _ = respond(conversation)
     assert done.first_text_ms == done.first_audio_ms == done.total_ms == 2500
+    assert set(done.marks_ms) == {
+        "appended",
+        "read",
+        *(f"{end}_{what}" for end in ("first", "last") for what in ("text", "code", "audio")),
+    }
     now[0] += 60
     conversation.append(user("More"))
     assert respond(conversation)[0].total_ms == 0, "an idle minute between turns is no latency"
