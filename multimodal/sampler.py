@@ -1,9 +1,10 @@
 """Choosing the next token from logits, in the order transformers applies its logits processors:
-repetition penalty, suppressed tokens, temperature, top-k, top-p."""
+repetition penalty, suppressed and disallowed tokens, temperature, top-k, top-p."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -25,18 +26,32 @@ class Sampling:
             raise ValueError(f"sampling out of range: {self}")
 
 
+class Constraint(Protocol):
+    """Decides which tokens may come next; one object a reply."""
+
+    def allowed(self) -> torch.Tensor:
+        """bool [≤ vocab] on the CPU; what lies behind its end is not allowed. At least one token always is."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """`token` was drawn."""
+        ...
+
+
 @dataclass
 class Sampler:
     """A stream's sampling state.
 
     seen: ids that the repetition penalty counts (prompt and output).
     suppress: ids that are never drawn.
+    constraint: what the text must keep to, or None.
     """
 
     sampling: Sampling
     generator: torch.Generator | None = None
     suppress: tuple[int, ...] = ()
     seen: set[int] = field(default_factory=set)
+    constraint: Constraint | None = None
 
     def draw(self, logits: torch.Tensor) -> int:
         """logits: [vocab] of the next position. Returns the id and counts it as seen."""
@@ -50,8 +65,12 @@ class Sampler:
         if self.suppress:
             scores = scores.clone()
             scores[list(self.suppress)] = -torch.inf
+        if self.constraint is not None:
+            scores = _masked(scores, self.constraint.allowed())
         token = self._sample(scores) if rule.do_sample else int(scores.argmax())
         self.seen.add(token)
+        if self.constraint is not None:
+            self.constraint.accept(token)
         return token
 
     def _sample(self, scores: torch.Tensor) -> int:
@@ -66,3 +85,11 @@ class Sampler:
             drop[-1] = False  # the most likely token always stays
             scores = scores.masked_fill(torch.zeros_like(drop).scatter(0, order, drop), -torch.inf)
         return int(torch.multinomial(scores.softmax(-1), 1, generator=self.generator))
+
+
+def _masked(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """scores [vocab], −inf where `allowed` [n] says no or has no word."""
+    size = min(len(scores), len(allowed))
+    mask = torch.zeros(len(scores), dtype=torch.bool)
+    mask[:size] = allowed[:size]
+    return scores.masked_fill(~mask.to(scores.device), -torch.inf)

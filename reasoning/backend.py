@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from multimodal.errors import PromptError
+from reasoning.json_schema import JsonSchema
 from reasoning.messages import Message, ToolCall, ToolSpec
 
 MOST_TOKENS = 8192
@@ -50,7 +51,8 @@ class Options:
     """How to answer; None leaves a value to the checkpoint or the profile.
 
     stop: texts that end the answer and are not part of it. experts: tell which experts each token went to.
-    think: whether a model that can do both shall think first. Raises PromptError for a value out of range.
+    think: whether a model that can do both shall think first. schema: what the answer, not its reasoning, must keep to;
+    a caller still validates it. Raises PromptError for a value out of range.
     """
 
     max_tokens: int = 2048
@@ -61,6 +63,7 @@ class Options:
     tools: tuple[ToolSpec, ...] = ()
     think: bool | None = None
     experts: bool = False
+    schema: JsonSchema | None = None
     cancellation: Cancellation = field(default_factory=Cancellation, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class Options:
             raise PromptError(f"top_p is {self.top_p}: give a number above 0 and up to 1")
         if any(not text for text in self.stop) or len(self.stop) > 4:
             raise PromptError("stop takes up to four texts, none of them empty")
+        if self.schema is not None and self.tools:
+            raise PromptError("an answer by a schema leaves no room for tool calls: give tools or a schema")
 
 
 @dataclass(frozen=True)

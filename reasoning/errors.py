@@ -5,6 +5,8 @@ TandemError
 │   ├── BackendUnavailable     not reachable, too slow, overloaded
 │   ├── BackendRefused         it said no: key, model name, a request that it does not take
 │   └── BackendGarbled         it answered with something that is not its protocol
+├── SchemaError            a JSON schema that cannot be used
+├── SchemaViolation        an answer that is not JSON of its schema
 ├── ProfileError           a profile table that is wrong, or a model that fits no profile
 └── ToolUnavailable        Python from a model cannot be isolated on this machine, so it is not run
 """
@@ -27,6 +29,14 @@ class BackendRefused(BackendError):
 
 
 class BackendGarbled(BackendError):
+    pass
+
+
+class SchemaError(TandemError):
+    pass
+
+
+class SchemaViolation(TandemError):
     pass
 
 

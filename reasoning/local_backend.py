@@ -114,6 +114,7 @@ class LocalBackend:
         ids = list(prompt.ids)
         sampler = self._sampler(options)
         sampler.seen.update(ids)
+        constraint = model.constrain(options.schema) if options.schema else None
         stop_text, calls = StopText(options.stop), ToolCallParser(bool(options.tools))
         guard = LoopGuard() if model.profile.loop_guard else None
         decoder = DecodeStream(skip_special_tokens=True)
@@ -127,6 +128,7 @@ class LocalBackend:
                 if options.cancellation.cancelled:
                     finish = "cancelled"
                     break
+                sampler.constraint = None if parser.inside else constraint
                 token = sampler.draw(logits)
                 written += 1
                 thought += parser.inside

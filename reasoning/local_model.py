@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from multimodal.kv_cache import KvCache
 from multimodal.media import Picture
 from multimodal.sampler import Sampling
 from reasoning.chat_layout import ChatLayout
+from reasoning.json_schema import JsonSchema, SchemaConstraint, SchemaDecoding
 from reasoning.profiles import Profile, Profiles, load_profiles
 
 
@@ -57,6 +59,14 @@ class LocalModel:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @cached_property
+    def _schema_decoding(self) -> SchemaDecoding:
+        return SchemaDecoding(self.tokenizer, self.text_config.vocab_size, self.stop)
+
+    def constrain(self, schema: JsonSchema) -> SchemaConstraint:
+        """Keeps one answer to `schema`."""
+        return self._schema_decoding.constrain(schema)
 
     def sampling(self) -> Sampling:
         """The checkpoint's own where it says how it wants to be sampled, otherwise the profile's."""

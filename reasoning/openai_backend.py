@@ -114,6 +114,8 @@ class OpenAiBackend:
         body = self._sampling(options)
         if options.tools and self.profile.tools:
             body["tools"] = [tool.as_json() for tool in options.tools]
+        if options.schema is not None:
+            body["response_format"] = options.schema.response_format()
         extra: dict[str, Any] = {}
         if self.profile.reasoning.switch and options.think is not None:
             extra = {self.profile.reasoning.switch: options.think}

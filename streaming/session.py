@@ -24,7 +24,7 @@ import torch
 from multimodal.checkpoint import Checkpoint
 from multimodal.errors import ConversationError, TandemError
 from multimodal.prompt import Span, TextSpan, Turn
-from multimodal.sampler import Sampler
+from multimodal.sampler import Constraint, Sampler, Sampling
 from multimodal.thinker import Step
 from multimodal.tmrope import Cursor
 from multimodal.token2wav import SpeechStream, Voice, Windows
@@ -41,6 +41,7 @@ class ResponseOptions:
 
     voice: a name of the checkpoint's voices, None for its first. greedy: always the most likely token, in text
     and speech. seed: of text and speech sampling and of Token2Wav's noise; None draws one.
+    sampling: of the text, instead of the checkpoint's. constraint: makes what one reply's text must keep to.
     whole_speech: make the waveform in one piece at the end, as the reference does, instead of in windows.
     """
 
@@ -50,6 +51,8 @@ class ResponseOptions:
     max_codes: int = 4096
     greedy: bool = False
     seed: int | None = None
+    sampling: Sampling | None = None
+    constraint: Callable[[], Constraint] | None = None
     whole_speech: bool = False
     windows: Windows = Windows()
 
@@ -370,10 +373,11 @@ class Conversation:
         reply.prompt_read.set()
 
         options = reply.options
-        sampling = self.checkpoint.thinker_sampling
+        sampling = options.sampling or self.checkpoint.thinker_sampling
         if options.greedy:
             sampling = replace(sampling, do_sample=False)
-        sampler = Sampler(sampling, reply.generators["thinker"])
+        constraint = options.constraint() if options.constraint else None
+        sampler = Sampler(sampling, reply.generators["thinker"], constraint=constraint)
         if sampling.repetition_penalty != 1.0:
             sampler.seen |= {i for span in self._spans for i in thinker.tmrope.ids(span)}
         stop = self.checkpoint.stop
