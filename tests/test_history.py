@@ -72,6 +72,9 @@ def test_turns_come_back_as_they_were(history: History, tmp_path: Path) -> None:
         timings_ms={"total": 12.5},
         places=({"label": "ton", "left": 1.0},),
         places_of=medium.digest,
+        unheard=" Und noch einer.",
+        reasoning={"text": "hm", "ms": 3.5},
+        inspection={"layout": []},
     )
     history.close()
     again = History(tmp_path / "history")
@@ -81,8 +84,35 @@ def test_turns_come_back_as_they_were(history: History, tmp_path: Path) -> None:
     assert (read[1].speech, read[1].heard_ms, read[1].places_of) == (medium, 480, medium.digest)
     assert (read[1].route, read[1].timings_ms) == ({"backend": "thinker"}, {"total": 12.5})
     assert read[1].places == ({"label": "ton", "left": 1.0},)
+    assert (read[1].unheard, read[1].reasoning) == (" Und noch einer.", {"text": "hm", "ms": 3.5})
+    assert read[1].inspection == {"layout": []}
     assert again.conversation(conversation.id).title == "Was ist das? <|im_end|> 你好"
     again.close()
+
+
+def test_a_spoken_turn_is_found_and_called_after_its_transcript(history: History) -> None:
+    conversation = history.create()
+    asked = history.add_turn(conversation.id, "user", [MediaPart(sound(history, 0.5), "call.wav")])
+    assert history.conversation(conversation.id).title == "call.wav"
+    history.update_turn(asked.id, transcript="Where is the okapi?")
+    assert history.conversation(conversation.id).title == "Where is the okapi?"
+    assert [one.id for one in history.conversations("okapi")] == [conversation.id]
+    history.rename(conversation.id, "Zoo")
+    history.update_turn(asked.id, transcript="Where is the okapi now?")
+    assert history.conversation(conversation.id).title == "Zoo"
+    assert spoken.cues(spoken.utterances(history.path(conversation.id)))[0].text == "You: Where is the okapi now?"
+
+
+def test_a_history_of_the_first_version_is_read(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "old.sqlite3", isolation_level=None)
+    schema.migrate(db, schema.STEPS[:1])
+    db.execute("INSERT INTO conversations (id, title, created_ms, updated_ms) VALUES ('c', 'old', 0, 0)")
+    columns = "id, number, conversation, role, status, created_ms"
+    db.execute(f"INSERT INTO turns ({columns}) VALUES ('t', 1, 'c', 'user', 'completed', 0)")
+    schema.migrate(db)
+    row = db.execute("SELECT transcript, unheard, reasoning, inspection FROM turns").fetchone()
+    assert row == (None, None, "{}", "{}")
+    db.close()
 
 
 def test_an_edit_branches_and_both_branches_stay(history: History) -> None:

@@ -60,6 +60,10 @@ class _Turn(_Strict):
     timings_ms: dict[str, Any] = {}
     places: list[dict[str, Any]] = []
     places_of: str | None = None
+    transcript: str | None = None
+    unheard: str | None = None
+    reasoning: dict[str, Any] = {}
+    inspection: dict[str, Any] = {}
 
 
 class _Document(_Strict):
@@ -85,6 +89,10 @@ def markdown(conversation: Conversation, turns: list[Turn]) -> str:
                 blocks.append(f"*[file: {_escaped(part.name)}]*\n\n{fence}\n{part.text}\n{fence}")
             elif part.text:
                 blocks.append(part.text)
+        if turn.transcript:
+            blocks.append(turn.transcript)
+        if turn.unheard:
+            blocks.append(f"*(not heard: {_escaped(turn.unheard)})*")
         if turn.status != "completed":
             blocks.append(f"*({_escaped(turn.error or turn.status)})*")
     return "\n\n".join(blocks) + "\n"
@@ -135,6 +143,10 @@ def _turn_entry(turn: Turn, number: dict[str, int]) -> dict[str, Any]:
         "timings_ms": turn.timings_ms,
         "places": turn.places,
         "places_of": turn.places_of,
+        "transcript": turn.transcript,
+        "unheard": turn.unheard,
+        "reasoning": turn.reasoning,
+        "inspection": turn.inspection,
     }
 
 

@@ -73,7 +73,9 @@ class Turn:
     ids: of a reply, the token ids it was written with, which mean something in `vocabulary` only.
     speech: of a reply, what was spoken. heard_ms: how much of it was played, None where nobody kept count.
     route, usage, timings_ms, places: as the answering side gave them; places are boxes and points in pixels of the
-    picture `places_of` (a digest).
+    picture `places_of` (a digest). transcript: what was said in the sounds of the turn. unheard: the end of a spoken
+    reply that was written and never heard; the text before it is what the model remembers. reasoning: {"text", "ms"}
+    of a model that thought before it answered. inspection: how the turn was laid out and made, see app.web.inspection.
     """
 
     id: str
@@ -94,6 +96,10 @@ class Turn:
     timings_ms: dict[str, Any] = field(default_factory=dict)
     places: tuple[dict[str, Any], ...] = ()
     places_of: str | None = None
+    transcript: str | None = None
+    unheard: str | None = None
+    reasoning: dict[str, Any] = field(default_factory=dict)
+    inspection: dict[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

@@ -62,6 +62,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX turns_of_speech ON turns (speech)",
         "CREATE INDEX parts_of_medium ON parts (medium)",
     ),
+    (
+        "ALTER TABLE turns ADD COLUMN transcript TEXT",
+        "ALTER TABLE turns ADD COLUMN unheard TEXT",
+        "ALTER TABLE turns ADD COLUMN reasoning TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE turns ADD COLUMN inspection TEXT NOT NULL DEFAULT '{}'",
+    ),
 )
 
 

@@ -39,8 +39,9 @@ from app.history.schema import migrate
 
 TITLE_CHARS = 120
 INTERRUPTED = "Tandem was stopped before this answer was finished: ask again"
-_JSON_FIELDS = ("route", "usage", "timings_ms", "places")
-_UPDATABLE = {"status", "ids", "vocabulary", "model", "error", "speech", "heard_ms", "places_of", *_JSON_FIELDS}
+_JSON_FIELDS = ("route", "usage", "timings_ms", "places", "reasoning", "inspection")
+_TEXT_FIELDS = ("status", "vocabulary", "model", "error", "places_of", "transcript", "unheard")
+_UPDATABLE = {"ids", "speech", "heard_ms", *_TEXT_FIELDS, *_JSON_FIELDS}
 
 
 class History:
@@ -105,10 +106,10 @@ class History:
         for word in search.split()[:20]:
             query += (
                 " AND (title LIKE ? ESCAPE '\\' OR EXISTS ("
-                "SELECT 1 FROM turns JOIN parts ON parts.turn = turns.id WHERE turns.conversation = c.id"
-                " AND (parts.text LIKE ? ESCAPE '\\' OR parts.name LIKE ? ESCAPE '\\')))"
+                "SELECT 1 FROM turns JOIN parts ON parts.turn = turns.id WHERE turns.conversation = c.id AND ("
+                "parts.text LIKE ? ESCAPE '\\' OR parts.name LIKE ? ESCAPE '\\' OR transcript LIKE ? ESCAPE '\\')))"
             )
-            values += ["%" + "".join("\\" + ch if ch in "\\%_" else ch for ch in word) + "%"] * 3
+            values += ["%" + "".join("\\" + ch if ch in "\\%_" else ch for ch in word) + "%"] * 4
         return [Conversation(**dict(row)) for row in self._read(query + " ORDER BY updated_ms DESC, id", values)]
 
     def rename(self, conversation: str, title: str) -> Conversation:
@@ -176,10 +177,17 @@ class History:
         return turn
 
     def update_turn(self, turn: str, *, text: str | None = None, **fields: Any) -> Turn:
-        """Change what is known of a turn: status, ids, vocabulary, model, error, speech (a Medium), heard_ms, route,
-        usage, timings_ms, places, places_of. text: of a reply, in place of what it said before."""
+        """Change what is known of a turn: any field of it from ids on; speech is a Medium. text: of a reply, in place
+        of what it said before. A conversation that was called after the turn's files is called after its transcript."""
         with self._write() as db:
             _set_fields(db, turn, fields)
+            if fields.get("transcript"):
+                before = self._turns("t.id = ?", (turn,))[0]
+                named = _title(_headline(replace(before, transcript=None)))
+                db.execute(
+                    "UPDATE conversations SET title = ? WHERE id = ? AND title = ?",
+                    (_title(fields["transcript"]), before.conversation, named),
+                )
             if text is not None:
                 _set_parts(db, turn, [TextPart(text)])
         return self.turn(turn)
@@ -305,9 +313,11 @@ def _medium(row: sqlite3.Row) -> Medium:
 
 
 def _turn(row: sqlite3.Row, parts: tuple[Part, ...]) -> Turn:
-    names = ("id", "conversation", "parent", "role", "status", "created_ms", "vocabulary", "model", "error", "heard_ms")
     return Turn(
-        **{name: row[name] for name in names},
+        **{
+            name: row[name]
+            for name in ("id", "conversation", "parent", "role", "created_ms", "heard_ms", *_TEXT_FIELDS)
+        },
         parts=parts,
         ids=None if row["ids"] is None else tuple(json.loads(row["ids"])),
         speech=None if row["medium_digest"] is None else _medium(row),
@@ -315,7 +325,8 @@ def _turn(row: sqlite3.Row, parts: tuple[Part, ...]) -> Turn:
         usage=json.loads(row["usage"]),
         timings_ms=json.loads(row["timings_ms"]),
         places=tuple(json.loads(row["places"])),
-        places_of=row["places_of"],
+        reasoning=json.loads(row["reasoning"]),
+        inspection=json.loads(row["inspection"]),
     )
 
 
@@ -349,7 +360,7 @@ def _set_parts(db: sqlite3.Connection, turn: str, parts: Iterable[Part]) -> None
 
 def _headline(turn: Turn) -> str:
     """What a conversation is called after its first turn."""
-    return turn.text or ", ".join(part.name or "" for part in turn.parts)
+    return turn.text or turn.transcript or ", ".join(part.name or "" for part in turn.parts)
 
 
 def _title(text: str) -> str:

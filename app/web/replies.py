@@ -19,7 +19,7 @@ import numpy as np
 from app.history.records import HistoryError, Medium, Part, TextPart, Turn
 from app.history.spoken import pcm16_wav
 from app.history.store import History
-from app.web import settings
+from app.web import inspection, settings
 from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.live import Message, Tabs
 from app.web.markdown import Clip, render
@@ -58,6 +58,9 @@ class Reply:
     text: str = ""
     stop: bool = False
     conversation: Conversation | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+    begun_at: float = 0.0
+    layout: dict[str, Any] = field(default_factory=dict)
     pcm: list[bytes] = field(default_factory=list)
     rate_hz: int = 0
     task: asyncio.Task[None] | None = None
@@ -212,12 +215,16 @@ class Replies:
 
         if reply.stop:
             return {"status": "cancelled"}
+        reply.begun_at = time.monotonic()
         chosen = settings.load(self._history)
         options = assistant.options
         voice = chosen.voice if chosen.voice in assistant.checkpoint.voices else options.voice
         options = replace(options, voice=voice, speech=options.speech and chosen.speech)
         conversation = self._conversation(reply.path[:-1], assistant)
-        conversation.append(self._user_turn(reply.asked))
+        said = self._user_turn(reply.asked)
+        before = len(conversation.spans)
+        conversation.append(said)
+        reply.layout = inspection.of_turn(conversation, before)
         reply.conversation = conversation
         route = self._route(reply.asked, chosen.route)
         shown = kept = time.monotonic()
@@ -293,6 +300,11 @@ class Replies:
                 "first_audio": done.first_audio_ms,
                 "total": done.total_ms,
             },
+            "inspection": {
+                "layout": reply.layout,
+                "marks_ms": _marks_ms(reply, done),
+                "memory_mib": inspection.memory(conversation),
+            },
             "places": places,
             "places_of": picture.medium.digest if picture and places else None,
         }
@@ -334,6 +346,14 @@ class Replies:
             return str(error)
         log.exception("a reply failed", exc_info=error)
         return f"the answer failed ({type(error).__name__}): the log has the details; the conversation can go on"
+
+
+def _marks_ms(reply: Reply, done: ResponseDone) -> dict[str, float]:
+    """When what happened, from the moment the question was asked."""
+    total = (time.monotonic() - reply.asked_at) * 1000
+    in_session = {name: total - done.total_ms + ms for name, ms in done.marks_ms.items()}
+    marks = {"asked": 0.0, "begun": (reply.begun_at - reply.asked_at) * 1000, **in_session, "done": total}
+    return {name: round(ms, 1) for name, ms in marks.items()}
 
 
 def _reserved() -> Reply:

@@ -19,7 +19,7 @@ from app.config import Config, ConfigError
 from app.history import export, spoken
 from app.history.records import BadImport, DiskFull, HistoryError, MediaPart, Medium, NotKept, Part, TextPart
 from app.history.store import History
-from app.web import settings
+from app.web import inspection, settings
 from app.web.decoder import MediaDecoder
 from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.guard import TooLarge
@@ -187,6 +187,30 @@ def routes(services: Services) -> APIRouter:
         found = await asyncio.to_thread(history.turn, turn)
         attachment = {"Content-Disposition": f'attachment; filename="boxes-{turn[:6]}.json"'}
         return JSONResponse({"picture": found.places_of, "places": found.places}, headers=attachment)
+
+    @router.get("/turns/{turn}/inspection")
+    async def inspect(turn: str) -> dict[str, Any]:
+        found = await asyncio.to_thread(history.turn, turn)
+        asked = await asyncio.to_thread(history.turn, found.parent) if found.parent else found
+        ids_per_second = found.inspection.get("layout", {}).get("ids_per_second", inspection.IDS_PER_SECOND)
+        return {
+            **found.inspection,
+            "model": found.model,
+            "route": found.route,
+            "usage": found.usage,
+            "timings_ms": found.timings_ms,
+            "status": found.status,
+            "heard_ms": found.heard_ms,
+            "speech_sec": found.speech and found.speech.duration_sec,
+            "media": await asyncio.to_thread(services.uploads.drawings, asked.media, ids_per_second),
+        }
+
+    @router.get("/media/{digest}/peaks")
+    async def peaks(digest: str) -> dict[str, Any]:
+        medium = await asyncio.to_thread(history.medium, digest)
+        part = MediaPart(medium, "sound")
+        (drawn,) = await asyncio.to_thread(services.uploads.drawings, [part], inspection.IDS_PER_SECOND)
+        return {"peaks": drawn.get("peaks", []), "every_sec": 1 / inspection.IDS_PER_SECOND}
 
     @router.post("/uploads", status_code=201)
     async def upload(request: Request) -> dict[str, Any]:

@@ -6,16 +6,17 @@ import asyncio
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from app.config import Config
 from app.history.media_folder import as_history_error
-from app.history.records import MediaKind, MediaPart, Medium
+from app.history.records import HistoryError, MediaKind, MediaPart, Medium
 from app.history.store import History
+from app.web import inspection
 from app.web.decoder import MediaDecoder
-from app.web.engine import Engine
+from app.web.engine import Engine, EngineUnavailable
 from app.web.views import part_view
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
@@ -78,6 +79,19 @@ class Uploads:
             path = self._history.media.path(part.medium.digest)
             found = self._decode(path, part.medium.kind, part.name, self._frame_budget())
             self._remember(part.medium.digest, found)
+        return found
+
+    def drawings(self, parts: Sequence[MediaPart], ids_per_second: float) -> list[dict[str, Any]]:
+        """Of each medium, its name and what the inspector draws of it; {} where it cannot be decoded any more."""
+        from multimodal.errors import MediaError
+
+        found = []
+        for part in parts:
+            try:
+                drawn = inspection.drawing(self.decoded(part), ids_per_second)
+            except (MediaError, EngineUnavailable, HistoryError):
+                drawn = {}
+            found.append({"kind": part.medium.kind, "name": part.name, **drawn})
         return found
 
     async def _write(self, draft: Path, blocks: AsyncIterator[bytes], name: str) -> None:

@@ -35,9 +35,14 @@ def turn_view(turn: Turn, before: Sequence[Turn], all_turns: Sequence[Turn]) -> 
         "route": turn.route,
         "usage": turn.usage,
         "timings_ms": turn.timings_ms,
+        "transcript": turn.transcript,
+        "heard_ms": turn.heard_ms,
+        "inspected": bool(turn.inspection),
     }
     if turn.role == "assistant":
         view["html"] = render(turn.text, clip_before(before))
+        view["unheard"] = turn.unheard
+        view["reasoning"] = reasoning_view(turn.reasoning)
         view["places"] = list(turn.places)
         view["places_of"] = turn.places_of and media_url(turn.places_of)
         if turn.speech is not None:
@@ -46,6 +51,13 @@ def turn_view(turn: Turn, before: Sequence[Turn], all_turns: Sequence[Turn]) -> 
                 "duration_sec": turn.speech.duration_sec,
             }
     return view
+
+
+def reasoning_view(reasoning: dict[str, Any]) -> dict[str, Any] | None:
+    """What a model thought before it answered, and for how long; ms is None while it is still thinking."""
+    if not reasoning.get("text"):
+        return None
+    return {"html": render(reasoning["text"]), "ms": reasoning.get("ms")}
 
 
 def part_view(part: Part) -> dict[str, Any]:
