@@ -207,6 +207,14 @@ export class Composer {
     }
   }
 
+  // {text, url, name}: a question of the welcome, asked at once.
+  async example({ text, url, name }) {
+    if (this.sending || this.files.some((one) => one.state === "reading")) return;
+    if (url) await this.take(await (await fetch(url)).blob(), name);
+    this.area.value = text;
+    await this.send();
+  }
+
   async send() {
     if (this.recorder) await this.record();
     const text = this.area.value;

@@ -2,6 +2,7 @@
 
 import { Composer } from "./composer.js";
 import { button, el, mounted } from "./dom.js";
+import { Inspector } from "./inspector.js";
 import { SpeechPlayer } from "./player.js";
 import { Live, ServerError, call } from "./server.js";
 import { Sidebar } from "./sidebar.js";
@@ -27,6 +28,8 @@ class Page {
       again: (turn) => this.again(turn),
       select: (turn) => this.select(turn),
       stopSpeech: () => this.stopSpeech(),
+      inspect: (turn, opener) => this.inspector.open(turn, opener),
+      example: (example) => this.composer.example(example),
       speed: () => Number(localStorage.getItem("tandem.speed") ?? 1),
       setSpeed: (value) => {
         localStorage.setItem("tandem.speed", value);
@@ -38,6 +41,7 @@ class Page {
       stop: () => this.stop(),
       most: hello.limits.media,
     });
+    this.inspector = new Inspector(middle);
     this.sidebar = new Sidebar(listPlace, { open: (id) => this.open(id), say: (...message) => this.say(...message), titled: (title) => this.setTitle(title) });
     this.listen();
     this.nameToggles();
@@ -50,6 +54,7 @@ class Page {
     live.on("settings", ({ settings }) => this.setSettings(settings));
     live.on("conversations", () => this.sidebar.refresh());
     live.on("text", ({ turn, html }) => this.showText(turn, html));
+    live.on("reasoning", ({ turn, html, ms }) => this.transcript.think(turn, { html, ms }));
     live.on("waiting", ({ turn, ahead }) => this.transcript.wait(turn, ahead));
     live.on("turn", ({ turn }) => this.finish(turn));
     live.on("changed", ({ conversation, by }) => by !== live.tab && conversation === this.conversation && this.read(conversation));
@@ -80,6 +85,7 @@ class Page {
   async open(id) {
     if (id === this.conversation && id !== null) return;
     this.stopSpeech();
+    this.inspector.close();
     this.conversation = id;
     this.live.watch(id);
     history.replaceState(null, "", id ? `#c=${id}` : location.pathname);

@@ -2,6 +2,8 @@
 
 import { button, bytes, duration, el, icon } from "./dom.js";
 import { markedPicture } from "./picture.js";
+import { welcome } from "./welcome.js";
+import { stopSounds, waveform } from "./waveform.js";
 import { word } from "./words.js";
 
 const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
@@ -38,12 +40,7 @@ export class Transcript {
   }
 
   welcome() {
-    return el(
-      "li",
-      { class: "welcome" },
-      el("h2", {}, word("welcome")),
-      el("p", {}, word("welcome hint")),
-    );
+    return el("li", { class: "welcome" }, welcome((example) => this.actions.example(example)));
   }
 
   update(turn) {
@@ -65,7 +62,22 @@ export class Transcript {
     const text = this.list.querySelector(`li[data-id="${id}"] .text`);
     if (!text) return;
     text.innerHTML = html;
+    text.closest("article").querySelector("details.reasoning[open]")?.removeAttribute("open");
     this.finishCode(text);
+  }
+
+  // The thoughts of a reply that is being made.
+  think(id, reasoning) {
+    const turn = this.turns.find((one) => one.id === id);
+    const article = this.list.querySelector(`li[data-id="${id}"] article`);
+    if (!turn || !article) return;
+    const shown = this.reasoning({ reasoning });
+    const old = article.querySelector("details.reasoning");
+    article.querySelector(".thinking")?.remove();
+    if (old) {
+      shown.open = old.open;
+      old.replaceWith(shown);
+    } else article.querySelector(".text").before(shown);
   }
 
   wait(id, ahead) {
@@ -99,7 +111,7 @@ export class Transcript {
   question(turn) {
     const files = turn.parts.filter((part) => part.kind !== "text" || part.name);
     return [
-      files.length ? el("div", { class: "files" }, ...files.map((part) => this.medium(part))) : null,
+      files.length ? el("div", { class: "files" }, ...files.map((part) => this.medium(part, turn.transcript))) : null,
       turn.text ? el("div", { class: "text" }, turn.text) : null,
       el(
         "div",
@@ -119,11 +131,14 @@ export class Transcript {
       made.push(markedPicture(turn.places_of, turn.places));
       made.push(el("a", { class: "labelled quiet", href: `/api/turns/${turn.id}/places.json`, download: "" }, icon("box"), word("boxes")));
     }
+    const reasoning = turn.reasoning ? this.reasoning(turn) : null;
     if (turn.status === "answering") {
-      return [turn.html ? null : el("p", { class: "thinking" }, word("thinking")), text].filter(Boolean);
+      return [turn.html || reasoning ? null : el("p", { class: "thinking" }, word("thinking")), reasoning, text].filter(Boolean);
     }
+    if (turn.unheard) text.append(el("p", { class: "unheard", title: word("unheard") }, el("span", { class: "spoken-only" }, `${word("unheard")}: `), turn.unheard));
     const note = turn.status === "cancelled" || turn.status === "length" ? word(turn.status) : null;
     return [
+      reasoning,
       text,
       ...made,
       turn.error ? el("p", { class: "error" }, turn.error) : null,
@@ -135,7 +150,7 @@ export class Transcript {
         ...this.speechTools(turn),
         turn.text ? this.copyButton(() => turn.text) : null,
         button("again", word("answer again"), () => this.actions.again(turn)),
-        this.details(turn),
+        turn.inspected ? button("pulse", word("inspect"), (event) => this.actions.inspect(turn, event.currentTarget)) : null,
       ),
     ].filter(Boolean);
   }
@@ -174,6 +189,7 @@ export class Transcript {
   }
 
   silence() {
+    stopSounds();
     this.audio.pause();
   }
 
@@ -200,23 +216,14 @@ export class Transcript {
     );
   }
 
-  details(turn) {
-    const ms = (value) => (value === null || value === undefined ? null : `${(value / 1000).toFixed(2)} s`);
-    const rows = [
-      [word("model"), turn.model],
-      [word("answered by"), turn.route?.reason],
-      [word("first text"), ms(turn.timings_ms?.first_text)],
-      [word("first sound"), ms(turn.timings_ms?.first_audio)],
-      [word("total"), ms(turn.timings_ms?.total)],
-      [word("tokens"), turn.usage?.text_tokens],
-    ].filter(([, value]) => value !== null && value !== undefined && value !== "");
-    if (!rows.length) return null;
-    return el(
-      "details",
-      { class: "how" },
-      el("summary", {}, word("how")),
-      el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])),
-    );
+  // What a model thought before it answered: open while it thinks, folded behind its duration afterwards.
+  reasoning(turn) {
+    const { html, ms } = turn.reasoning;
+    const done = ms !== null && ms !== undefined;
+    const text = el("div", { class: "text", html });
+    this.finishCode(text);
+    const title = done ? word("thought for", { sec: (ms / 1000).toFixed(1) }) : word("thinking");
+    return el("details", { class: "reasoning", open: !done }, el("summary", {}, icon("thought"), el("span", {}, title)), text);
   }
 
   edit(turn) {
@@ -275,7 +282,7 @@ export class Transcript {
     player.play().catch(() => {});
   }
 
-  medium(part) {
+  medium(part, caption) {
     if (part.kind === "image") {
       const image = el("img", { src: part.url, alt: part.name || "", width: part.width, height: part.height, loading: "lazy" });
       return el("a", { href: part.url, download: "", class: "picture", title: part.name }, image);
@@ -283,6 +290,7 @@ export class Transcript {
     if (part.kind === "text") {
       return el("details", { class: "textfile" }, el("summary", {}, icon("file"), `${word("file")}: ${part.name}`), el("pre", { tabindex: "0" }, part.text));
     }
+    if (part.kind === "audio") return waveform(part, caption);
     const player = el(part.kind, { src: part.url, controls: true, preload: "metadata", "data-digest": part.digest, "aria-label": part.name });
     const figure = el("figure", { class: part.kind }, player, el("figcaption", {}, part.name));
     player.onerror = () => player.replaceWith(el("p", { class: "note" }, `${word("cannot show")} (${bytes(part.size_bytes)})`));
@@ -291,5 +299,5 @@ export class Transcript {
 }
 
 function stateOf(turn) {
-  return `${turn.status}:${turn.siblings.join(",")}:${turn.speech ? 1 : 0}`;
+  return `${turn.status}:${turn.siblings.join(",")}:${turn.speech ? 1 : 0}:${turn.transcript ?? ""}:${turn.unheard ?? ""}:${turn.inspected ? 1 : 0}`;
 }
