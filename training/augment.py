@@ -24,6 +24,11 @@ class AugmentOptions:
     gain_db: tuple[float, float] = (-24.0, 6.0)
     warp: float = 0.7
     warp_factor: tuple[float, float] = (0.85, 1.15)
+    colour: float = 0.6  # of a microphone's and a voice's own colour: a smooth change of the spectrum
+    colour_db: float = 3.0  # standard deviation of each of its waves
+    hide: float = 0.5  # of hiding a band, and of hiding a moment, in each 2 s
+    hidden_bins: int = 20
+    hidden_frames: int = 16
 
 
 def place_clips(
@@ -81,6 +86,32 @@ class Augmenter(torch.nn.Module):
         low, high = (1 + strength * (end - 1) for end in options.warp_factor)
         changed = self._uniform(count, 0, 1) < options.warp
         return torch.where(changed, self._uniform(count, low, high), 1.0)
+
+    @torch.no_grad()
+    def recolour(self, mel: torch.Tensor, clips: torch.Tensor, count: int, strength: float) -> torch.Tensor:
+        """Other colours for each clip, and bands and moments hidden (SpecAugment, Park and others 2019) in each chunk.
+
+        mel: [A, bins, frames] as `features.LogMel` gives it, where 1 stands for 40 dB; clips: int64 [A], the clip of each
+        chunk, below `count`. Returns the same shape.
+        """
+        if strength <= 0:
+            return mel
+        options = self.options
+        chunks, bins, frames = mel.shape
+        device = mel.device
+        at = torch.arange(bins, device=device) / bins
+        waves = torch.cos(torch.pi * torch.arange(1, 6, device=device)[:, None] * at)  # [5, bins]
+        size = torch.randn(count, 5, device=device) * (options.colour_db / 40)
+        size = size * (self._uniform(count, 0, 1) < options.colour * strength)[:, None]
+        mel = mel + (size @ waves)[clips][:, :, None]
+        hidden = torch.zeros_like(mel, dtype=torch.bool)
+        for axis, length, most in ((1, bins, options.hidden_bins), (2, frames, options.hidden_frames)):
+            width = self._uniform(chunks, 0, most) * (self._uniform(chunks, 0, 1) < options.hide * strength)
+            start = self._uniform(chunks, 0, 1) * (length - width)
+            step = torch.arange(length, device=device)
+            inside = (step >= start[:, None]) & (step < (start + width)[:, None])  # [A, length]
+            hidden = hidden | (inside[:, :, None] if axis == 1 else inside[:, None, :])
+        return torch.where(hidden, mel.mean((1, 2), keepdim=True), mel)
 
     @torch.no_grad()
     def forward(self, waves: torch.Tensor, lengths: torch.Tensor, strength: float) -> torch.Tensor:

@@ -24,7 +24,7 @@ from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from training import corpus, synthesis
 from training.cells import Listing, scaled_items
-from training.examples import KINDS, TRANSCRIBE_PROMPTS, TRANSCRIBE_TEST_PROMPTS, Example, sample
+from training.examples import KINDS, SPEECH_KINDS, TRANSCRIBE_PROMPTS, TRANSCRIBE_TEST_PROMPTS, Example, sample
 from training.features import HOP, MERGE, PATCH, resize, resized_size
 from training.nano import NANO
 from training.packing import Budget, Layout, Packer, Sequence, Sound
@@ -34,6 +34,7 @@ from training.wording import Split
 UNIT = PATCH * MERGE
 REPEAT_PROMPTS = ("Repeat after me: {}", "Say: {}", "Say this: {}", "Please repeat: {}", "Read this: {}", "Repeat: {}")
 TEST_REPEAT_PROMPTS = ("Please say: {}",)
+ALL_KINDS = {**KINDS, **SPEECH_KINDS}
 SPEAKABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.'?!]*")
 
 
@@ -168,7 +169,7 @@ class Maker:
     def _examples_by_group(self) -> dict[str, dict[str, float]]:
         """Groups that have a share, each with its kinds and how often they are drawn."""
         groups: dict[str, dict[str, float]] = {}
-        for kind, often in KINDS.items():
+        for kind, often in ALL_KINDS.items():
             group = {"talk": "talk", "clip": "video"}.get(kind.split("_")[0], "picture")
             if self.options.mixture.share(group, 0.0) + self.options.mixture.share(group, 1.0) > 0:
                 groups.setdefault(group, {})[kind] = often
@@ -179,11 +180,12 @@ class Maker:
         corpus.read_wordnet(self.options.wordnet or corpus.WORDNET)
         for kinds in self.kinds_of_group.values():
             for kind in kinds:
-                sample(kind, 0, self.options.split)
+                if kind not in SPEECH_KINDS:  # the synthesizers are opened in each process
+                    sample(kind, 0, self.options.split)
 
     def kinds(self) -> tuple[str, ...]:
         """Names of all losses."""
-        return ("dictation", "sentences", "repeat", *KINDS, *(f"{kind}, spoken" for kind in KINDS))
+        return ("dictation", "sentences", "repeat", *ALL_KINDS, *(f"{kind}, spoken" for kind in ALL_KINDS))
 
     def text(self) -> str:
         """A corpus sentence."""
@@ -244,7 +246,8 @@ class Maker:
         example, simple = None, not easy
         for _ in range(TRIES):
             size = random_size(self.rng, o.min_pixels, o.max_pixels) if self.rng.random() < 0.7 else None
-            example = sample(kind, self.rng.randrange(1 << 62), o.split, size)
+            say = partial(self._word_sound, self._voice()) if kind in SPEECH_KINDS else None
+            example = sample(kind, self.rng.randrange(1 << 62), o.split, size, say)
             if simple or self._is_simple(example):
                 break
         assert example is not None
@@ -305,6 +308,12 @@ class Maker:
             return self.rng.choice(synthesis.TEST_VOICES)
         dice = self.rng.random()
         return self.rng.choice(synthesis.ESPEAK_TRAIN if dice < 0.55 else ("kal16",) if dice < 0.75 else ("slt", "rms"))
+
+    def _word_sound(self, voice: str, text: str) -> np.ndarray:
+        """`text` by a voice without the silence around it, float32 [N]."""
+        samples = synthesis.teacher(voice, self.options.root).speak(text).samples.astype(np.float32) / 32768
+        loud = np.flatnonzero(np.abs(samples) > 0.02)
+        return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
 
     def speak(self, text: str, voice: str) -> Utterance | None:
         """`text` by a voice; None where it cannot be spoken or is too long."""

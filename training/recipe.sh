@@ -16,8 +16,8 @@ SEED=${SEED:-7}
 SYNTHESIS_SHARE=${SYNTHESIS_SHARE:-0.14}
 THINKER_SHARE=${THINKER_SHARE:-0.64}
 CODEC_SHARE=${CODEC_SHARE:-0.045}
-DIT_SHARE=${DIT_SHARE:-0.16}
-VOCODER_SHARE=${VOCODER_SHARE:-0.55}
+DIT_SHARE=${DIT_SHARE:-0.17}
+VOCODER_SHARE=${VOCODER_SHARE:-0.85}
 TALKER_SHARE=${TALKER_SHARE:-0.22} # of the last Talker, after the Thinker
 FESTIVAL=${FESTIVAL:-0}           # 1: the festival voice ked too
 INIT=${INIT:-}                    # OUTPUT of an earlier run: its Thinker and Talker are continued
@@ -76,7 +76,7 @@ speak slt train/tts slt 30 "$(part_of_cores 0.3)" &
 speak rms train/tts rms 14 "$(part_of_cores 0.15)" &
 speak kal16 train/asr kal16 25 "$(part_of_cores 0.06)" --vary=0.15 &
 speak espeak train/asr espeak 60 "$(part_of_cores 0.22)" --vary=0.2 &
-[ "$FESTIVAL" = 1 ] && speak ked train/asr ked 20 "$(part_of_cores 0.06)" --vary=0.2 &
+[ "$FESTIVAL" = 1 ] && speak ked train/asr ked 20 "$(part_of_cores 0.08)" --vary=0.2 &
 speak awb test awb 0.15 1 --split test &
 speak testtts testtts slt,rms 0.1 1 --split test &
 
@@ -90,10 +90,17 @@ speak testtts testtts slt,rms 0.1 1 --split test &
 for part in ('thinker', 'talker'): save_file(read_part(Path(sys.argv[1]), part), Path(sys.argv[2]) / f'{part}.safetensors')" "$INIT" "$RUNS/before"
     resume="--resume $RUNS/before --later"
   fi
+  # Compiled where a trial of it goes well.
+  compiled=
+  if [ "$GPUS" -gt 0 ]; then
+    stage trial timeout 150 $PYTHON -m training.thinker --measure --compile ${ROOT:+--root "$ROOT"} --wordnet "$WORDNET" \
+      --examine-every 0 --workers "$(part_of_cores 0.3)"
+    tail -n 1 "$LOGS/trial.log" | grep -q '"skipped": 0' && compiled=--compile
+  fi
   # shellcheck disable=SC2086
   stage thinker $PYTHON -m training.thinker --shards "$DATA/train" --test-shards "$DATA/test" ${ROOT:+--root "$ROOT"} \
     --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 240 --save-every 120 --seed "$SEED" \
-    --workers "$(part_of_cores 0.5)" --out "$RUNS/thinker" $resume $THINKER_OPTIONS
+    --workers "$(part_of_cores 0.6)" --out "$RUNS/thinker" $resume $compiled $THINKER_OPTIONS
   keep thinker "$RUNS/thinker/thinker.safetensors"
   await talker1
   seconds=$(( $(left 45) < $(share "$TALKER_SHARE") ? $(left 45) : $(share "$TALKER_SHARE") ))

@@ -146,7 +146,9 @@ class Trainer:
             waves = place_clips(batch["samples"], start, count, lead, batch["speeds"], self.budget.clip_samples)
             waves = self.augmenter(waves, total, options.disturbance(progress))
             warps = self.augmenter.warps(len(waves), options.disturbance(progress))
-            mel = self.mel(waves, total, batch["chunks"].long(), warps)
+            chunks = batch["chunks"].long()
+            mel = self.mel(waves, total, chunks, warps)
+            mel = self.augmenter.recolour(mel, chunks[:, 0], len(waves), options.disturbance(progress))
             values = patch_values(batch["patches"], batch["pairs"].long())
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden, heard, seen = self.packed(batch, mel, values, self.budget.longest, self.budget.largest_image)
