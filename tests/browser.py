@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,14 @@ def chromium_path() -> str:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless browser with a microphone that beeps and a camera that shows a test picture."""
-    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+def chromium(microphone: Path | None = None, camera: Path | None = None, flags: Sequence[str] = ()) -> Iterator[Browser]:
+    """A headless browser. microphone: a WAV that it hears once, else it hears beeps; camera: an MJPEG that it sees over
+    and over, else a test picture. The microphone's recording begins anew whenever a page opens the microphone."""
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", *flags]
+    if microphone is not None:
+        flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    if camera is not None:
+        flags.append(f"--use-file-for-fake-video-capture={camera}")
     if os.geteuid() == 0:
         flags.append("--no-sandbox")
     with sync_playwright() as playwright:

@@ -28,6 +28,7 @@ LANGUAGES = [("English", "en"), ("中文", "zh")]
 HEAD = """
 <link rel="stylesheet" href="/api/static/page.css">
 <link rel="stylesheet" href="/api/static/inspector.css">
+<link rel="stylesheet" href="/api/static/call.css">
 <link rel="stylesheet" href="/api/static/code.css">
 <script type="module" src="/api/static/main.js"></script>
 """

@@ -9,10 +9,11 @@ import { word } from "./words.js";
 
 const DRAFT = "tandem.draft";
 
-// send({text, files}): resolves to true when the question is kept, or raises an Error whose message is shown.
+// call(): begins a call. send({text, files}): resolves to true when the question is kept, or raises an Error whose message is shown.
 export class Composer {
-  constructor(place, { send, stop, most }) {
+  constructor(place, { send, stop, call, most }) {
     this.sendOut = send;
+    this.startCall = call;
     this.most = most;
     this.files = [];
     this.conversation = null;
@@ -45,6 +46,7 @@ export class Composer {
       button("camera", word("camera"), () => this.snap()),
       this.clock,
       el("span", { class: "space" }),
+      button("phone", word("start call"), () => this.startCall(), { class: "round start-call", id: "start-call" }),
       this.submit,
     );
     if (focused === "send" || focused === "stop") this.submit.focus();

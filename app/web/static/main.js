@@ -1,6 +1,8 @@
 // The page: brings the list, the turns, the composer, the player and the server together.
 
+import { CallPanel } from "./call-panel.js";
 import { Composer } from "./composer.js";
+import { toBase64 } from "./capture.js";
 import { button, el, mounted } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { SpeechPlayer } from "./player.js";
@@ -36,7 +38,9 @@ class Page {
         this.transcript.setSpeed(value);
       },
     });
+    this.panel = new CallPanel(this.main, { begun: () => this.begun(), settings: () => this.callSettings(), ended: () => this.callEnded() });
     this.composer = new Composer(this.main, {
+      call: () => this.startCall(),
       send: (question) => this.ask(question),
       stop: () => this.stop(),
       most: hello.limits.media,
@@ -86,6 +90,7 @@ class Page {
     if (id === this.conversation && id !== null) return;
     this.stopSpeech();
     this.inspector.close();
+    if (this.panel.open) this.panel.end();
     this.conversation = id;
     this.live.watch(id);
     history.replaceState(null, "", id ? `#c=${id}` : location.pathname);
@@ -131,7 +136,53 @@ class Page {
 
   // --- asking ---
 
+  // The open conversation's id; a new one begins where none is open.
+  async begun() {
+    if (this.conversation === null) {
+      const { id } = await call("POST", "/conversations", {});
+      this.live.watch(id);
+      this.opened(id);
+      this.sidebar.refresh();
+    }
+    return this.conversation;
+  }
+
+  opened(id) {
+    this.conversation = id;
+    this.composer.conversation = id;
+    history.replaceState(null, "", `#c=${id}`);
+    this.sidebar.current = id;
+  }
+
+  // --- calls ---
+
+  startCall() {
+    this.stop();
+    this.player.unlock();
+    this.panel.start();
+  }
+
+  callSettings() {
+    return { model: this.engine.model.split("/").pop(), voice: this.settings.voice };
+  }
+
+  callEnded() {
+    this.composer.area.focus({ preventScroll: true });
+    if (this.conversation) this.read(this.conversation);
+  }
+
+  // Words and pictures that are sent during a call belong to it.
+  async sayInCall({ text, files }) {
+    const content = text.trim() ? [{ type: "input_text", text }] : [];
+    for (const file of files) {
+      if (file.text !== undefined) content.push({ type: "input_text", text: `${file.name}:\n${file.text}` });
+      else content.push({ type: "input_image", image_url: await pictureUrl(file) });
+    }
+    this.panel.call.say(content);
+  }
+
   async ask({ text, files }, parent) {
+    if (this.panel.call && parent === undefined) return this.sayInCall({ text, files });
     this.player.unlock();
     this.stopSpeech();
     const before = this.transcript.turns;
@@ -142,12 +193,7 @@ class Page {
       this.live.watch(id);
     }
     const answer = await call("POST", `/conversations/${id}/turns`, { text, files, parent: after, tab: this.live.tab });
-    if (this.conversation === null) {
-      this.conversation = id;
-      this.composer.conversation = id;
-      history.replaceState(null, "", `#c=${id}`);
-      this.sidebar.current = id;
-    }
+    if (this.conversation === null) this.opened(id);
     this.asked(answer);
   }
 
@@ -273,6 +319,13 @@ class Page {
     this.toast.hidden = false;
     this.toasting = setTimeout(leave, action ? 15000 : 8000);
   }
+}
+
+// A call takes pictures beside words; sounds and clips are asked about outside of it.
+async function pictureUrl(file) {
+  const blob = await (await fetch(`/api/media/${file.digest}`)).blob();
+  if (!blob.type.startsWith("image/")) throw new ServerError(word("call pictures only"));
+  return `data:${blob.type};base64,${toBase64(new Uint8Array(await blob.arrayBuffer()))}`;
 }
 
 function idInAddress() {

@@ -33,7 +33,7 @@ class SpeechProcessor extends AudioWorkletProcessor {
     }
     this.played += filled;
     const drained = this.ended && !this.queue.length;
-    if (drained || this.played - this.reported >= sampleRate / 10) {
+    if (drained || this.played - this.reported >= sampleRate / 25) {
       this.reported = this.played;
       this.port.postMessage({ played: this.played, drained });
     }

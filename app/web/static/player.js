@@ -17,6 +17,7 @@ export class SpeechPlayer extends EventTarget {
 
   open(rate) {
     this.context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
+    if (this.speaker) this.context.setSinkId?.(this.speaker).catch(() => {});
     this.loaded = this.context.audioWorklet.addModule("/api/static/player-worklet.js");
     this.loaded.catch(() => {});
   }
@@ -39,6 +40,7 @@ export class SpeechPlayer extends EventTarget {
         if (this.node !== node) return;
         this.played = data.played;
         if (data.drained) this.finish();
+        else this.dispatchEvent(new CustomEvent("progress", { detail: this.position() }));
       };
       node.connect(context.destination);
       this.node = node;
@@ -68,11 +70,29 @@ export class SpeechPlayer extends EventTarget {
   // Silence at once. Returns {turn, heardMs} of what was playing, or null.
   stop() {
     if (this.turn === null) return null;
-    const heard = { turn: this.turn, heardMs: Math.round((this.played / this.context.sampleRate) * 1000) };
+    const heard = this.position();
     this.node?.port.postMessage({ flush: true });
     this.node?.disconnect();
     this.leave();
     return heard;
+  }
+
+  // What came out of the loudspeaker: the worklet hands samples over a little before they sound.
+  position() {
+    const aheadSec = this.context.outputLatency || this.context.baseLatency || 0;
+    return { turn: this.turn, heardMs: Math.max(0, Math.round((this.played / this.context.sampleRate - aheadSec) * 1000)) };
+  }
+
+  // Where the browser lets a page choose. Raises what setSinkId raises.
+  async setSpeaker(device) {
+    this.speaker = device;
+    await this.context?.setSinkId?.(device);
+  }
+
+  close() {
+    this.stop();
+    this.context?.close();
+    this.context = null;
   }
 
   finish() {
