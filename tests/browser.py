@@ -121,7 +121,9 @@ def chromium_path() -> str:
 
 
 @contextlib.contextmanager
-def chromium(microphone: Path | None = None, camera: Path | None = None, flags: Sequence[str] = ()) -> Iterator[Browser]:
+def chromium(
+    microphone: Path | None = None, camera: Path | None = None, flags: Sequence[str] = ()
+) -> Iterator[Browser]:
     """A headless browser. microphone: a WAV that it hears once, else it hears beeps; camera: an MJPEG that it sees over
     and over, else a test picture. The microphone's recording begins anew whenever a page opens the microphone."""
     flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", *flags]

@@ -25,6 +25,18 @@ class ScriptedRealtime:
         self._socket: WebSocketRoute | None = None
         self._count = itertools.count(1)
         page.route_web_socket("**/v1/realtime**", self._open)
+        page.route_web_socket("**/api/live", self._pass_on)
+
+    def _pass_on(self, socket: WebSocketRoute) -> None:
+        """The page's own socket, but calls can be held."""
+        server = socket.connect_to_server()
+
+        def tell(message: str | bytes) -> None:
+            if isinstance(message, str) and (told := json.loads(message))["type"] == "hello":
+                message = json.dumps({**told, "calls": True})
+            socket.send(message)
+
+        server.on_message(tell)
 
     def _open(self, socket: WebSocketRoute) -> None:
         self._socket = socket
@@ -45,7 +57,9 @@ class ScriptedRealtime:
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for _, event in self.received if event["type"] == kind]
 
-    def wait(self, kind: str, count: int = 1, enough: Callable[[list[dict[str, Any]]], bool] = lambda found: True) -> Any:
+    def wait(
+        self, kind: str, count: int = 1, enough: Callable[[list[dict[str, Any]]], bool] = lambda found: True
+    ) -> Any:
         """The newest of `count` events of that kind, once they came."""
         until = time.monotonic() + 15
         while time.monotonic() < until:
@@ -53,11 +67,15 @@ class ScriptedRealtime:
             if len(found) >= count and enough(found):
                 return found[-1]
             self._page.wait_for_timeout(20)
-        raise AssertionError(f"{count} × {kind} did not come; there were {sorted({e['type'] for _, e in self.received})}")
+        raise AssertionError(
+            f"{count} × {kind} did not come; there were {sorted({e['type'] for _, e in self.received})}"
+        )
 
     def heard(self) -> np.ndarray:
         """The microphone's sound so far, float32 [n] in −1…1 at 24 kHz."""
-        pieces = [np.frombuffer(base64.b64decode(event["audio"]), "<i2") for event in self.of("input_audio_buffer.append")]
+        pieces = [
+            np.frombuffer(base64.b64decode(event["audio"]), "<i2") for event in self.of("input_audio_buffer.append")
+        ]
         return np.concatenate([np.zeros(0, "<i2"), *pieces]).astype(np.float32) / 32767
 
     def user_speaks(self, item: str, text: str) -> None:
@@ -68,7 +86,13 @@ class ScriptedRealtime:
         self.send("input_audio_buffer.committed", item_id=item, previous_item_id=None)
         kind = "conversation.item.input_audio_transcription"
         self.send(f"{kind}.delta", item_id=item, content_index=0, delta=text[:5])
-        self.send(f"{kind}.completed", item_id=item, content_index=0, transcript=text, usage={"type": "duration", "seconds": 1})
+        self.send(
+            f"{kind}.completed",
+            item_id=item,
+            content_index=0,
+            transcript=text,
+            usage={"type": "duration", "seconds": 1},
+        )
 
     def reply(self, item: str, text: str, samples: np.ndarray, *, whole: bool = True) -> None:
         """The beginning of a spoken reply, and its end too if `whole`. samples: float32 in −1…1."""

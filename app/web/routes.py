@@ -117,7 +117,12 @@ def routes(services: Services) -> APIRouter:
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         chosen = await asyncio.to_thread(settings.load, history)
-        greeting = {"engine": services.engine.state.view(), "settings": chosen.view(), "limits": {"media": MOST_MEDIA}}
+        greeting = {
+            "engine": services.engine.state.view(),
+            "settings": chosen.view(),
+            "limits": {"media": MOST_MEDIA},
+            "calls": any(getattr(one, "path", None) == "/v1/realtime" for one in socket.app.routes),
+        }
         await tabs.serve(socket, greeting)
 
     @router.get("/conversations")

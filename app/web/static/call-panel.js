@@ -80,8 +80,8 @@ export class CallPanel {
     this.orb = el("div", { class: "orb", "aria-hidden": "true" }, el("i"), icon("mic"));
     this.level = el("meter", { class: "level", min: 0, max: 1, value: 0, "aria-label": word("level") });
     this.turn = el("meter", { class: "turn-end", min: 0, max: 1, value: 0, "aria-label": word("turn end"), title: word("turn end") });
-    this.mine = el("p", { class: "caption user" });
-    this.theirs = el("p", { class: "caption assistant" });
+    this.mine = el("p", { class: "caption user", tabindex: "0" });
+    this.theirs = el("p", { class: "caption assistant", tabindex: "0" });
     this.pictures = el("div", { class: "pictures", hidden: true });
     this.mute = button("mic", word("mute"), () => this.toggleMute(), { class: "round big", "aria-pressed": "false" });
     this.camera = button("camera", word("share camera"), () => this.share("camera"), { class: "round big", "aria-pressed": "false" });

@@ -9,7 +9,7 @@ import { word } from "./words.js";
 
 const DRAFT = "tandem.draft";
 
-// call(): begins a call. send({text, files}): resolves to true when the question is kept, or raises an Error whose message is shown.
+// call(): begins a call, null where none can be held. send({text, files}): resolves to true when the question is kept, or raises an Error whose message is shown.
 export class Composer {
   constructor(place, { send, stop, call, most }) {
     this.sendOut = send;
@@ -40,15 +40,16 @@ export class Composer {
       : button("send", word("send"), null, { class: "round primary", id: "send", type: "submit" });
     const focused = document.activeElement?.id;
     this.clock = el("span", { class: "length" });
-    this.buttons.replaceChildren(
+    const buttons = [
       button("clip", word("add files"), () => this.picker.click()),
       button("mic", word(this.recorder ? "stop recording" : "record"), () => this.record(), { class: this.recorder ? "round recording" : "round", "aria-pressed": this.recorder ? "true" : "false" }),
       button("camera", word("camera"), () => this.snap()),
       this.clock,
       el("span", { class: "space" }),
-      button("phone", word("start call"), () => this.startCall(), { class: "round start-call", id: "start-call" }),
+      this.startCall && button("phone", word("start call"), () => this.startCall(), { class: "round start-call", id: "start-call" }),
       this.submit,
-    );
+    ];
+    this.buttons.replaceChildren(...buttons.filter(Boolean));
     if (focused === "send" || focused === "stop") this.submit.focus();
     this.drawChips();
   }

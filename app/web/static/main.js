@@ -40,7 +40,7 @@ class Page {
     });
     this.panel = new CallPanel(this.main, { begun: () => this.begun(), settings: () => this.callSettings(), ended: () => this.callEnded() });
     this.composer = new Composer(this.main, {
-      call: () => this.startCall(),
+      call: hello.calls ? () => this.startCall() : null,
       send: (question) => this.ask(question),
       stop: () => this.stop(),
       most: hello.limits.media,

@@ -1,5 +1,8 @@
 // Speech while it is made: PCM16 chunks, played gapless on the audio clock. One reply at a time; a new one flushes the old.
 
+// On plain http browsers have no AudioWorklet: there a reply can be played when it is complete, by its own button.
+const WORKS = "audioWorklet" in (globalThis.BaseAudioContext?.prototype ?? {});
+
 export class SpeechPlayer extends EventTarget {
   constructor() {
     super();
@@ -11,6 +14,7 @@ export class SpeechPlayer extends EventTarget {
 
   // Browsers let sound begin only after a key or a click: called from one.
   unlock() {
+    if (!WORKS) return;
     this.context?.resume();
     if (!this.context) this.open(24000);
   }
@@ -23,6 +27,7 @@ export class SpeechPlayer extends EventTarget {
   }
 
   start(turn, rate) {
+    if (!WORKS) return;
     this.stop();
     if (!this.context || this.context.sampleRate !== rate) {
       this.context?.close();
