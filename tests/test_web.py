@@ -269,6 +269,81 @@ def test_answers_show_formulas_code_tables_boxes_and_times(page: Page) -> None:
     assert page.locator("video").evaluate("video => video.currentTime") >= 2
 
 
+def test_the_inspector_shows_how_a_turn_was_made(page: Page) -> None:
+    ask(page, "What happens here?", SAMPLES / "moving.mp4")
+    expect(page.locator("#send")).to_be_visible()
+    opener = page.get_by_role("button", name="How this was made")
+    opener.click()
+    drawer = page.get_by_role("complementary", name="How this was made")
+    expect(drawer.locator(".timeline image").first).to_be_attached()
+    expect(drawer).to_be_focused()
+    found = page.request.get(f"/api/turns/{kept(page)[1]['id']}/inspection").json()
+    (video,) = (block for block in found["layout"]["blocks"] if block["kind"] == "video")
+    images = drawer.locator(".timeline image")
+    assert images.count() == len(video["frames"]) == len(found["media"][0]["times_sec"])
+    assert images.evaluate_all("all => all.every((one) => one.getAttribute('href').startsWith('data:image/jpeg'))")
+    left = images.evaluate_all("all => all.map((one) => Number(one.getAttribute('x')))")
+    steps, ids = np.diff(left), np.diff(video["frames"])
+    np.testing.assert_allclose(steps / steps[0], ids / ids[0], rtol=1e-6)
+    assert drawer.locator(".timeline .outline").count() == 1
+    marks = found["marks_ms"]
+    order = ["asked", "begun", "appended", "read", "first_text", "done"]
+    assert [marks[name] for name in order] == sorted(marks[name] for name in order)
+    assert drawer.locator(".waterfall .bar").count() >= 4
+    expect(drawer.locator(".figures")).to_contain_text(["First text", str(found["usage"]["text_tokens"])])
+    drawer.locator(".json summary", has_text="JSON").click()
+    expect(drawer.locator(".json pre")).to_contain_text("marks_ms")
+    assert json.loads(drawer.locator(".json pre").inner_text())["marks_ms"] == marks
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(opener).to_be_focused()
+
+
+def test_spoken_turns_have_an_outline_and_their_words_and_thoughts_are_folded(page: Page) -> None:
+    sound, entry = medium(SAMPLES / "question.wav", "audio", "audio/wav", duration_sec=1.8)
+    asked = {"parent": None, "role": "user", "status": "completed", "parts": [{"medium": sound, "name": "call.wav"}]}
+    reply = {"parent": 0, "role": "assistant", "status": "completed", "parts": [{"text": "It is red."}]}
+    thought = {"text": "First I **look**.\n\n<img src=x onerror=window.hacked=1>", "ms": 2345.0}
+    turns = [
+        {**asked, "transcript": "What colour is the circle?"},
+        {**reply, "unheard": " And the square is blue.", "reasoning": thought},
+    ]
+    document = {
+        "format": "tandem-history",
+        "version": 1,
+        "title": "",
+        "head": 1,
+        "turns": turns,
+        "media": {sound: entry},
+    }
+    file = {"name": "talk.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
+    page.locator("#conversations input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    expect(page.locator("h1")).to_have_text("What colour is the circle?")
+    figure = page.locator("figure.sound")
+    expect(figure.locator("figcaption")).to_have_text("“What colour is the circle?”")
+    expect(figure.locator("polygon")).to_be_attached()
+    seek = figure.get_by_role("slider")
+    seek.focus()
+    seek.fill("500")
+    expect(seek).to_have_attribute("aria-valuetext", re.compile("0:01 / 0:02"))
+    figure.get_by_role("button").click()
+    expect(page.locator(".unheard")).to_contain_text("And the square is blue.")
+    folded = page.locator("details.reasoning")
+    expect(folded.locator("summary")).to_have_text("Thought for 2.3 s")
+    expect(folded.locator(".text")).to_be_hidden()
+    folded.locator("summary").press("Enter")
+    expect(folded.locator("strong")).to_have_text("look")
+    assert folded.locator("img").count() == 0 and page.evaluate("window.hacked") is None
+
+
+def test_an_example_is_asked_with_its_file(page: Page) -> None:
+    page.get_by_role("button", name="Look at a picture").click()
+    expect(page.locator(ANSWER)).to_have_count(1)
+    question = kept(page)[0]
+    assert [part["kind"] for part in question["parts"]] == ["image", "text"]
+    assert question["text"] == "What is in this picture?"
+
+
 def test_bad_files_are_explained_beside_the_composer_and_the_draft_stays(page: Page, tmp_path: Path) -> None:
     notice, message = page.locator(".notice"), page.locator("#message")
     message.fill("my draft")
@@ -441,9 +516,18 @@ def test_a_phone_has_no_sideways_scroll_and_axe_finds_nothing_serious(
         for element in ("document.documentElement", "document.querySelector('.scroll')"):
             assert page.evaluate(f"{element}.scrollWidth <= {element}.clientWidth"), element
         found = Axe().run(page)
+        ask(page, "Hello", SAMPLES / "moving.mp4", SAMPLES / "question.wav")
+        page.get_by_role("button", name="How this was made").click()
+        expect(page.locator(".timeline")).to_be_visible()
+        page.wait_for_timeout(300)
+        drawer = page.locator(".inspector .sections")
+        assert drawer.evaluate("one => one.scrollWidth <= one.clientWidth")
+        inspected = Axe().run(page)
+        page.keyboard.press("Escape")
         page.get_by_role("button", name="Settings").click()
         page.wait_for_timeout(400)
-        both = [*found.response["violations"], *Axe().run(page).response["violations"]]
+        runs = (found, inspected, Axe().run(page))
+        both = [one for run in runs for one in run.response["violations"]]
         serious = [
             (one["id"], [node["html"][:150] for node in one["nodes"]])
             for one in both
