@@ -100,6 +100,14 @@ class AudioStream:
         self._waiting: list[torch.Tensor] = []  # log-mel frames of the unfinished chunk
         self._finished = False
 
+    def fork(self) -> AudioStream:
+        """An independent stream that continues from here."""
+        twin = AudioStream(self.encoder)
+        twin.peak, twin.samples_seen = self.peak, self.samples_seen
+        twin._tail, twin._origin, twin._frames_made = self._tail, self._origin, self._frames_made
+        twin._waiting = list(self._waiting)
+        return twin
+
     def push(self, samples: np.ndarray) -> list[torch.Tensor]:
         """samples: float32 [n] at the encoder's rate. Returns embeddings [50, D] of each chunk now complete."""
         assert not self._finished

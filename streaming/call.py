@@ -1,168 +1,592 @@
 """A spoken conversation: microphone samples in, replies out, and what happens when both speak.
 
-    hear(samples) → TurnDetector → Listening (read while spoken) → Conversation.respond → emit(event)
+    hear(samples) → TurnDetector → Dialogue (reads while the user speaks) → respond → emit(event)
+                        │ a short pause: answer already, hold it back, forget it if the user goes on
                         └ while a reply is spoken: barge-in → cancel, cut the reply back to what was heard
 
-`hear`, `played`, `commit` and `close` are called from one thread (the one that serves the client); a reply runs in
-a thread of its own and hands its events to `emit`, which must be quick and safe to call from there.
+Everything happens on one line (`streaming.clock`), so nothing here waits and nothing is locked: what cannot be done
+while a reply is being made is done by `_advance` when it has ended.
 """
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from streaming.events import Event, ResponseDone, SpeechChunk
-from streaming.listening import Listening
+from multimodal.errors import ConversationError, TandemError
+from multimodal.media import Picture
+from multimodal.prompt import Turn
+from streaming.call_events import (
+    CallEvent,
+    Interrupted,
+    Played,
+    ReplyEvent,
+    ReplyStarted,
+    TurnCommitted,
+    TurnStarted,
+    TurnStopped,
+    TurnTiming,
+)
+from streaming.clock import Line
+from streaming.dialogue import Dialogue, failed
+from streaming.events import Event, ResponseDone, SpeechChunk, TextDelta
 from streaming.playback import Pace, Playback
-from streaming.session import Conversation, ResponseOptions
-from streaming.turn import Speech, SpeechStarted, SpeechStopped, TurnDetector
+from streaming.session import ResponseOptions
+from streaming.turn import (
+    RATE_HZ,
+    Paused,
+    Resumed,
+    Speech,
+    SpeechStarted,
+    SpeechStopped,
+    TurnDetector,
+    TurnSettings,
+)
 
 
 @dataclass(frozen=True)
 class CallSettings:
-    """barge_in_ms: speech it takes to interrupt a reply; less ("mhm") is let pass. automatic: answer when the
-    detector says that the turn is over; otherwise only on `commit`."""
+    """How turns are taken.
 
+    detection: "vad" lets `TurnDetector` find turns; "manual" takes all sound as one turn until `commit`.
+    answer: reply to a turn that the detector ended. interrupt: speech stops a reply that is being spoken.
+    barge_in_ms: speech it takes for that; less ("mhm") is let pass. warm_up_ms: after the first sound of a call's
+    first reply nothing interrupts, while the echo canceller of the other side learns. speculate: begin to answer at
+    the detector's `pause_ms`. grace_ms: how long a cut waits for the player to say what it has played.
+    longest_turn_sec: then a turn is over.
+    """
+
+    detection: Literal["vad", "manual"] = "vad"
+    answer: bool = True
+    interrupt: bool = True
     barge_in_ms: float = 350.0
-    automatic: bool = True
+    warm_up_ms: float = 1000.0
+    speculate: bool = True
+    grace_ms: float = 400.0
+    longest_turn_sec: float = 60.0
 
 
-@dataclass(frozen=True)
-class Interrupted:
-    """The user spoke into reply number `generation`: `heard_tokens` of its text tokens stay in the conversation."""
+@dataclass(eq=False)
+class _Turn:
+    """A turn of the user. audio: its pieces, of which the first `fed` went to the dialogue; ended_sec: when the user
+    fell silent."""
 
-    generation: int
-    heard_tokens: int
-    text: str
+    number: int
+    start: int
+    audio: list[np.ndarray] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    seen: int = 0
+    samples: int = 0
+    fed: int = 0
+    opened: bool = False
+    paused: bool = False
+    committed: bool = False
+    early: _Reply | None = None
+    answer: bool = False
+    options: ResponseOptions | None = None
+    ended_sec: float = 0.0
+    decided_sec: float = 0.0
 
 
-CallEvent = Event | SpeechStarted | SpeechStopped | Interrupted
+@dataclass(eq=False)
+class _Reply:
+    """held: events that nobody may see yet, None once they may. wanted: nobody has interrupted it."""
+
+    number: int
+    options: ResponseOptions
+    playback: Playback | None
+    asked_sec: float
+    turn: _Turn | None = None
+    held: list[Event] | None = None
+    wanted: bool = True
+    done: ResponseDone | None = None
+    sounded: bool = False
+    played: bool = False
+    reason: Literal["turn", "client"] = "client"
+
+
+@dataclass
+class _Cut:
+    """The reply is to be cut back to what was heard. known: the player said so."""
+
+    reply: _Reply
+    until_sec: float
+    known: bool = False
 
 
 class Call:
-    """One call on `conversation`, which nobody else uses meanwhile."""
+    """One call. All methods are called on `line`; `emit` is called there too.
+
+    voice_rate_hz: of the replies' speech, None for a model without a voice.
+    """
 
     def __init__(
         self,
-        conversation: Conversation,
+        dialogue: Dialogue,
         detector: TurnDetector,
+        line: Line,
         emit: Callable[[CallEvent], None],
         options: ResponseOptions = ResponseOptions(),
         settings: CallSettings = CallSettings(),
+        voice_rate_hz: int | None = None,
     ) -> None:
-        self.conversation = conversation
         self.options = options
         self.settings = settings
+        self._dialogue = dialogue
         self._detector = detector
+        self._line = line
         self._emit = emit
+        self._rate_hz = voice_rate_hz
         self._pace = Pace()
-        self._listening: Listening | None = None
+        self._numbers = 0
+        self._turns = 0
+        self._turn: _Turn | None = None
+        self._ended: deque[_Turn] = deque()
+        self._queue: deque[Callable[[], None]] = deque()
+        self._forgotten: list[_Turn] = []
         self._held: list[np.ndarray] = []  # speech into a reply, not long enough yet to interrupt it
-        self._held_start: SpeechStarted | None = None
-        self._playback: Playback | None = None
-        self._reply: threading.Thread | None = None
+        self._held_start = 0
+        self._frames: deque[Picture] = deque(maxlen=1)
+        self._busy: _Reply | None = None  # a reply that is being made, wanted or not
+        self._reply: _Reply | None = None  # the newest that was let out
+        self._cut: _Cut | None = None
+        self._guard_sec: float | None = None
+        self._heard_samples = 0
+        self._closed = False
+
+    # --- what the client does ----------------------------------------------------------------------------
 
     @property
     def answering(self) -> bool:
         """A reply is being made, or the player still has some of it to play."""
-        made = self._reply is not None and self._reply.is_alive()
-        return made or (self._playback is not None and self._playback.waiting_sec > 0)
+        reply = self._reply
+        if reply is None or reply.playback is None:
+            return reply is not None and reply.done is None
+        reply.playback.look(self._line.now())
+        return (reply.done is None and reply.wanted) or reply.playback.waiting_sec > 0
+
+    @property
+    def making(self) -> int | None:
+        """Number of the reply that is being made and has not been interrupted."""
+        reply = self._reply
+        return reply.number if reply is not None and reply.done is None and reply.wanted else None
+
+    @property
+    def buffered_sec(self) -> float:
+        """Sound of the turn that is being spoken."""
+        return self._turn.samples / RATE_HZ if self._turn is not None else 0.0
 
     def hear(self, samples: np.ndarray) -> None:
         """More of the microphone: float32 [n] at 16 kHz."""
+        self._heard_samples += len(samples)
+        if self.settings.detection == "manual":
+            self._hear_all(samples)
+            return
         for event in self._detector.push(samples):
             if isinstance(event, SpeechStarted):
-                self._held_start = event
+                self._held_start = event.at
             elif isinstance(event, Speech):
-                self._take(event)
+                self._speech(event)
+            elif isinstance(event, SpeechStopped):
+                self._stopped(event)
+            elif self._turn is not None:
+                self._pause(event)
+        if self._turn is not None and self._turn.samples > self.settings.longest_turn_sec * RATE_HZ:
+            for event in self._detector.commit():
+                assert isinstance(event, SpeechStopped)
+                self._stopped(event)
+
+    def see(self, picture: Picture) -> None:
+        """The newest picture of the camera or screen. It is read with what is said next, or what is being said."""
+        self._frames.append(picture)
+
+    def commit(self, answer: bool | None = None) -> bool:
+        """The user says that the turn is over (a released key). False where nothing was heard."""
+        turn = self._turn
+        if turn is None and self.settings.detection == "vad" and self._held:
+            turn = self._begin_turn(self._held_start)
+        if turn is None or not turn.samples:
+            return False
+        self._detector.reset()
+        self._end_turn(turn, self._line.now(), self.settings.detection == "vad" if answer is None else answer)
+        return True
+
+    def clear(self) -> None:
+        """Forget the turn that is being spoken."""
+        self._detector.reset()
+        self._held = []
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._forget(turn)
+
+    def append(self, turn: Turn, then: Callable[[TandemError | None], None] = lambda error: None) -> None:
+        """A turn that was typed. `then` is told when it is part of the conversation, or why it is not."""
+
+        def work() -> None:
+            try:
+                self._dialogue.append(turn)
+            except TandemError as error:
+                then(error)
             else:
-                self._stop(event)
+                then(None)
 
-    def commit(self) -> None:
-        """The user says that the turn is over (a released key)."""
-        for event in self._detector.commit():
-            assert isinstance(event, SpeechStopped)
-            self._stop(event, answer=True)
+        self._later(work)
 
-    def played(self, samples: int) -> None:
-        """The player has played `samples` samples of the newest reply's speech in all."""
-        if self._playback is not None:
-            self._playback.acknowledge(samples)
+    def respond(self, options: ResponseOptions | None = None) -> None:
+        """Answer the turns so far. Raises ConversationError while a reply is being made."""
+        if self.making is not None:
+            raise ConversationError("a reply is being made already: cancel it first, or wait for its end")
+        asked = self._line.now()
+        self._later(lambda: self._answer(options or self.options, None, asked))
 
-    def interrupt(self) -> None:
-        """Stop the reply; the conversation keeps what was heard of it."""
-        self.conversation.cancel()
-        self.wait()
-        playback = self._playback
-        self._playback = None
-        if playback is None or not self.conversation.turns or self.conversation.turns[-1].role != "assistant":
-            return
-        ids = self.conversation.turns[-1].ids or ()
-        heard = playback.heard_tokens(len(ids))
-        if heard == len(ids):
-            return
-        self.conversation.truncate(heard)
-        text = "".join(part for part in self.conversation.turns[-1].content if isinstance(part, str))
-        self._emit(Interrupted(self.conversation.generation, heard, text))
+    def do(self, work: Callable[[], None]) -> None:
+        """Do `work` when the dialogue is free."""
+        self._later(work)
 
-    def wait(self) -> None:
-        """Until the reply has been made or has given up."""
-        if self._reply is not None:
-            self._reply.join()
-            self._reply = None
+    def replace(self, dialogue: Dialogue) -> None:
+        """Go on in another dialogue; only inside `do`."""
+        self._dialogue = dialogue
+        self._cut = None
+
+    def played(self, number: int, samples: int) -> None:
+        """The player has played `samples` samples of that reply's speech in all."""
+        reply = self._reply
+        if reply is not None and reply.number == number and reply.playback is not None:
+            reply.playback.acknowledge(samples)
+            self._look_played(reply)
+
+    def cancel(self, number: int | None = None) -> bool:
+        """Make no more of the reply; what was sent will still be heard. False where none is being made."""
+        reply = self._reply
+        if reply is None or reply.done is not None or not reply.wanted or number not in (None, reply.number):
+            return False
+        self._interrupt(reply, "client")
+        return True
+
+    def truncate(self, number: int, samples: int) -> bool:
+        """The player stopped that reply after `samples` samples. False where it is not the newest turn any more."""
+        reply = self._reply
+        if reply is None or reply.number != number:
+            return False
+        if reply.playback is not None:
+            reply.playback.flush(samples)
+        if self._cut is None or self._cut.reply is not reply:
+            self._interrupt(reply, "client")
+        assert self._cut is not None
+        self._cut.known = True
+        self._advance()
+        return True
 
     def close(self) -> None:
-        """Hang up: the reply stops, a turn that nobody finished is forgotten."""
-        self.interrupt()
-        if self._listening is not None:
-            self._listening.discard()
-            self._listening = None
+        """Hang up: the reply stops and is cut back to what was heard, a turn that nobody finished is forgotten."""
+        self._closed = True
+        self.clear()
+        reply = self._reply
+        if reply is not None and self.answering:
+            self._interrupt(reply, "client", flush=True)
+        if self._cut is not None:
+            self._cut.known = True
+        self._queue.clear()
+        self._advance()
 
-    def _take(self, speech: Speech) -> None:
-        if self._listening is not None:
-            self._listening.hear(speech.samples)
-            return
-        self._held.append(speech.samples)
-        if self.answering:
-            if speech.spoken_ms < self.settings.barge_in_ms:
-                return
-            self.interrupt()
-        assert self._held_start is not None
-        self._emit(self._held_start)
-        self._listening = Listening(self.conversation)
+    @property
+    def quiet(self) -> bool:
+        """Nothing is being made and nothing waits."""
+        waiting = self._cut or self._ended or self._queue or self._forgotten
+        return self._busy is None and not waiting
+
+    # --- the user's turn ----------------------------------------------------------------------------------
+
+    def _hear_all(self, samples: np.ndarray) -> None:
+        turn = self._turn or self._begin_turn(self._heard_samples - len(samples))
+        self._add(turn, samples)
+        self._advance()
+
+    def _speech(self, speech: Speech) -> None:
+        turn = self._turn
+        if turn is None:
+            self._held.append(speech.samples)
+            if self.answering and self.settings.interrupt:
+                guarded = self._guard_sec is not None and self._line.now() < self._guard_sec
+                if guarded or speech.spoken_ms < self.settings.barge_in_ms:
+                    return
+                assert self._reply is not None
+                self._interrupt(self._reply, "turn", flush=True)
+            turn = self._begin_turn(self._held_start)
+        else:
+            self._add(turn, speech.samples)
+        self._advance()
+
+    def _begin_turn(self, start: int) -> _Turn:
+        self._turns += 1
+        turn = _Turn(self._turns, start)
+        turn.pictures = list(self._frames)
+        self._turn = turn
         for piece in self._held:
-            self._listening.hear(piece)
+            self._add(turn, piece)
         self._held = []
+        self._emit(TurnStarted(turn.number, start, self.settings.detection == "vad"))
+        return turn
 
-    def _stop(self, event: SpeechStopped, answer: bool | None = None) -> None:
+    @staticmethod
+    def _add(turn: _Turn, samples: np.ndarray) -> None:
+        turn.audio.append(samples)
+        turn.samples += len(samples)
+
+    def _pause(self, event: Paused | Resumed) -> None:
+        turn = self._turn
+        assert turn is not None
+        turn.paused = isinstance(event, Paused)
+        if turn.paused:
+            turn.ended_sec = self._line.now() - self._detector.silence_ms / 1000
+        elif turn.early is not None:  # the user goes on: what was begun is not wanted
+            turn.early.wanted = False
+            if turn.early is self._busy:
+                self._dialogue.cancel()
+        self._advance()
+
+    def _stopped(self, event: SpeechStopped) -> None:
+        turn = self._turn
         self._held = []
-        self._held_start = None
-        if self._listening is None:  # a word into a reply that went on
+        if turn is None:  # a word into a reply that went on
             return
-        self._emit(event)
-        self._listening.commit()
-        self._listening = None
-        if self.settings.automatic if answer is None else answer:
-            self.answer()
+        silence_sec = (self._detector.samples - event.at) / RATE_HZ
+        self._end_turn(turn, self._line.now() - silence_sec, self.settings.answer, event.at)
 
-    def answer(self) -> None:
-        """Reply to the turns so far."""
-        self.wait()
-        token2wav = self.conversation.checkpoint.token2wav
-        speaks = self.options.speech and token2wav is not None
-        self._playback = Playback(token2wav.rate_hz, self._pace) if speaks and token2wav is not None else None
-        self._reply = threading.Thread(target=self._speak, args=(self._playback,), name="reply", daemon=True)
-        self._reply.start()
+    def _end_turn(self, turn: _Turn, ended_sec: float, answer: bool, at: int | None = None) -> None:
+        turn.answer, turn.ended_sec, turn.decided_sec = answer, ended_sec, self._line.now()
+        turn.options = self.options
+        self._turn = None
+        self._ended.append(turn)
+        self._emit(TurnStopped(turn.number, at if at is not None else self._heard_samples, at is not None))
+        self._advance()
 
-    def _speak(self, playback: Playback | None) -> None:
-        for event in self.conversation.respond(self.options):
-            if playback is not None:
-                if isinstance(event, SpeechChunk):
-                    playback.send(len(event.samples))
-                elif isinstance(event, ResponseDone) and event.status == "completed":
-                    playback.finish(len(self.conversation.turns[-1].ids or ()))
-            self._emit(event)
+    def _forget(self, turn: _Turn) -> None:
+        """Undo what the dialogue has read of the turn."""
+        if turn.early is not None:
+            turn.early.wanted = False
+            if turn.early is self._busy:
+                self._dialogue.cancel()
+        if turn.opened:
+            self._forgotten.append(turn)
+            self._advance()
+
+    def _undo(self, turn: _Turn) -> None:
+        if turn.committed:
+            self._dialogue.reopen()
+        self._dialogue.discard()
+        turn.opened = turn.committed = False
+        turn.fed = turn.seen = 0
+        turn.early = None
+
+    # --- what the dialogue does when it is free -------------------------------------------------------------
+
+    def _later(self, work: Callable[[], None]) -> None:
+        self._queue.append(work)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Do what can be done now, in its order: cut the last reply, finish turns that ended, do what waits, read what
+        is being said."""
+        while self._busy is None and self._step():
+            pass
+
+    def _step(self) -> bool:
+        """One thing; False where there is nothing to do."""
+        turn = self._ended[0] if self._ended else self._turn
+        if self._forgotten:
+            self._undo(self._forgotten.pop())
+            return True
+        if self._cut is not None:
+            return self._step_cut(turn)
+        if turn is not None and turn.early is not None and not turn.early.wanted:
+            self._dialogue.reopen()
+            turn.early, turn.committed = None, False
+            return True
+        if self._ended:
+            return self._finish(self._ended.popleft())
+        if self._queue and (turn is None or not turn.opened or self._closed):
+            self._queue.popleft()()
+            return True
+        if turn is None:
+            return False
+        if not turn.committed:
+            self._read(turn)
+        if turn.paused and not turn.committed and self._may_speculate():
+            self._dialogue.commit()
+            turn.committed = True
+            turn.early = self._begin_reply(self.options, turn, held=[])
+            return True
+        return False
+
+    def _step_cut(self, turn: _Turn | None) -> bool:
+        cut = self._cut
+        assert cut is not None
+        pressing = cut.known or bool(self._ended) or bool(self._queue) or (turn is not None and turn.paused)
+        if not pressing and self._line.now() < cut.until_sec:
+            return False
+        if turn is not None and turn.opened:
+            self._undo(turn)
+        self._cut = None
+        self._apply(cut)
+        return True
+
+    def _may_speculate(self) -> bool:
+        return self.settings.speculate and self.settings.answer and not self._queue
+
+    def _read(self, turn: _Turn) -> None:
+        """Hand the dialogue what it does not have yet of the turn."""
+        if not turn.opened:
+            self._dialogue.open(turn.pictures)
+            turn.opened, turn.seen = True, len(turn.pictures)
+        for picture in turn.pictures[turn.seen :]:
+            self._dialogue.see(picture)
+        turn.seen = len(turn.pictures)
+        if turn.fed < len(turn.audio):
+            self._dialogue.hear(np.concatenate(turn.audio[turn.fed :]))
+            turn.fed = len(turn.audio)
+
+    def _finish(self, turn: _Turn) -> bool:
+        if not turn.committed:
+            self._read(turn)
+            self._dialogue.commit()
+            turn.committed = True
+        samples = np.concatenate(turn.audio[: turn.fed])
+        self._emit(TurnCommitted(turn.number, samples, tuple(turn.pictures[: turn.seen])))
+        # Somebody who goes on speaking is answered when that is over.
+        speaking_on = self._turn is not None or bool(self._ended)
+        if turn.early is not None:
+            self._let_out(turn.early)
+        elif turn.answer and not speaking_on and not self._closed:
+            self._answer(turn.options or self.options, turn, turn.decided_sec)
+        return True
+
+    # --- replies ------------------------------------------------------------------------------------------
+
+    def _answer(self, options: ResponseOptions, turn: _Turn | None, asked_sec: float) -> None:
+        reply = self._begin_reply(options, turn, held=None)
+        self._reply = reply
+        if turn is None:
+            reply.asked_sec = asked_sec
+
+    def _begin_reply(self, options: ResponseOptions, turn: _Turn | None, held: list[Event] | None) -> _Reply:
+        self._numbers += 1
+        speaks = options.speech and self._rate_hz is not None
+        playback = Playback(self._rate_hz, self._pace) if speaks and self._rate_hz else None
+        reply = _Reply(self._numbers, options, playback, self._line.now(), turn, held)
+        if held is None:
+            self._emit(ReplyStarted(reply.number, turn.number if turn else None, options))
+        self._busy = reply
+        try:
+            self._dialogue.respond(options, lambda event: self._told(reply, event))
+        except TandemError as error:
+            problem = failed(error)
+            self._line.post(lambda: self._told(reply, problem))
+        return reply
+
+    def _let_out(self, reply: _Reply) -> None:
+        """Nobody goes on speaking: the answer that was begun early is the answer."""
+        self._reply = reply
+        events, reply.held = reply.held or [], None
+        self._emit(ReplyStarted(reply.number, reply.turn.number if reply.turn else None, reply.options))
+        for event in events:
+            self._pass(reply, event)
+
+    def _told(self, reply: _Reply, event: Event) -> None:
+        if isinstance(event, ResponseDone):
+            reply.done = event
+            self._busy = None
+        elif not reply.wanted:
+            return
+        if reply.held is not None:
+            reply.held.append(event)
+        else:
+            self._pass(reply, event)
+        if reply.done is not None:
+            self._advance()
+
+    def _pass(self, reply: _Reply, event: Event) -> None:
+        """Let the client have it."""
+        now = self._line.now()
+        playback = reply.playback
+        if isinstance(event, SpeechChunk) and playback is not None:
+            playback.send(len(event.samples), now)
+            if self._guard_sec is None:
+                self._guard_sec = now + self.settings.warm_up_ms / 1000
+        elif isinstance(event, ResponseDone) and playback is not None and not playback.flushed:
+            if event.status == "completed":
+                playback.finish(self._dialogue.reply_tokens())
+            else:
+                playback.complete = event.status == "length"
+        self._emit(ReplyEvent(reply.number, event))
+        first = isinstance(event, SpeechChunk) if playback is not None else isinstance(event, TextDelta)
+        if first and not reply.sounded:
+            reply.sounded = True
+            self._emit(self._timing(reply, event))
+        if isinstance(event, ResponseDone):
+            self._look_played(reply)
+
+    def _timing(self, reply: _Reply, event: Event) -> TurnTiming:
+        turn, now = reply.turn, self._line.now()
+        ended = turn.ended_sec if turn is not None else reply.asked_sec
+        asked = reply.asked_sec
+        marks_ms = event.marks_ms if isinstance(event, SpeechChunk) else {}
+        begun = (asked - ended) * 1000
+
+        def since_end(mark: str) -> float | None:
+            return begun + marks_ms[mark] if mark in marks_ms else None
+
+        return TurnTiming(
+            reply.number,
+            decided_ms=(turn.decided_sec - ended) * 1000 if turn is not None else 0.0,
+            read_ms=since_end("read"),
+            first_text_ms=since_end("first_text"),
+            first_code_ms=since_end("first_code"),
+            first_sample_ms=since_end("first_audio"),
+            sent_ms=(now - ended) * 1000,
+            early=turn is not None and turn.early is reply,
+        )
+
+    def _look_played(self, reply: _Reply) -> None:
+        """Say so once, when the player has played all of a reply; look again where it has not."""
+        playback = reply.playback
+        if reply.played or reply.done is None or not reply.wanted:
+            return
+        if playback is not None:
+            playback.look(self._line.now())
+            if playback.waiting_sec > 0:
+                if not playback.acknowledged:
+                    self._line.post(lambda: self._look_played(reply), playback.waiting_sec + 0.01)
+                return
+        reply.played = True
+        self._emit(Played(reply.number))
+
+    def _interrupt(self, reply: _Reply, reason: Literal["turn", "client"], flush: bool = False) -> None:
+        reply.wanted = False
+        reply.reason = reason
+        if reply.playback is not None:
+            reply.playback.look(self._line.now())
+            if flush:
+                reply.playback.flush()
+            elif not reply.playback.flushed:
+                reply.playback.played = reply.playback.sent
+        if reply is self._busy:
+            self._dialogue.cancel()
+        grace_sec = self.settings.grace_ms / 1000
+        self._cut = _Cut(reply, self._line.now() + grace_sec)
+        self._line.post(self._advance, grace_sec)
+
+    def _apply(self, cut: _Cut) -> None:
+        """Make the conversation remember what was heard of the reply, and no more."""
+        reply, playback = cut.reply, cut.reply.playback
+        tokens = self._dialogue.reply_tokens()
+        heard = tokens if playback is None else playback.heard_tokens(tokens)
+        text = reply.done.text if reply.done is not None else ""
+        if heard < tokens:
+            text = self._dialogue.truncate(heard)
+        played_ms = playback.played * 1000 / playback.rate_hz if playback is not None else 0.0
+        self._emit(Interrupted(reply.number, heard, text, played_ms))

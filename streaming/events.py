@@ -64,11 +64,15 @@ class TextDelta:
 
 @dataclass(frozen=True, eq=False)
 class SpeechChunk:
-    """More of the reply's speech: float32 [N] in −1…1 at `rate_hz`, gapless after the previous chunk."""
+    """More of the reply's speech: float32 [N] in −1…1 at `rate_hz`, gapless after the previous chunk.
+
+    marks_ms: on the first chunk, what came before it, as in ResponseDone.
+    """
 
     generation: int
     samples: np.ndarray
     rate_hz: int
+    marks_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What of a reply's speech a listener has heard, counted in samples, and how much of its text that is.
 
-The player owns the clock: it acknowledges samples as they leave the loudspeaker. Codec tokens carry no alignment
+The player owns the clock: it acknowledges samples as they leave the loudspeaker. Of one that never does, it is
+assumed that it plays what it gets at once and without a pause. Codec tokens carry no alignment
 with the text, so text is taken to pass evenly over the speech: exact at both ends, a word or two off between.
 """
 
@@ -30,7 +31,10 @@ class Pace:
 
 @dataclass
 class Playback:
-    """One reply on its way to a loudspeaker. sent, played: samples; complete: no more speech will come."""
+    """One reply on its way to a loudspeaker. sent, played: samples; complete: no more speech will come.
+
+    acknowledged: the player tells what it has played. ends_sec: when a player that tells nothing will be through.
+    """
 
     rate_hz: int
     pace: Pace
@@ -38,15 +42,25 @@ class Playback:
     played: int = 0
     complete: bool = False
     flushed: bool = False
+    acknowledged: bool = False
+    ends_sec: float = 0.0
 
-    def send(self, samples: int) -> None:
+    def send(self, samples: int, now_sec: float = 0.0) -> None:
         """More speech went to the player. Nothing goes to a player that was flushed."""
         assert not self.flushed and not self.complete
         self.sent += samples
+        self.ends_sec = max(self.ends_sec, now_sec) + samples / self.rate_hz
+
+    def look(self, now_sec: float) -> None:
+        """Count what a player that tells nothing has played by now."""
+        if not self.acknowledged and not self.flushed:
+            waiting = max(0.0, self.ends_sec - now_sec) * self.rate_hz
+            self.played = max(self.played, self.sent - round(waiting))
 
     def acknowledge(self, played: int) -> None:
         """The player has played `played` samples of this reply in all. A claim beyond what was sent counts as that
         much, an older one than the last changes nothing."""
+        self.acknowledged = True
         self.played = max(self.played, min(played, self.sent))
 
     def finish(self, tokens: int) -> None:
@@ -54,9 +68,11 @@ class Playback:
         self.complete = True
         self.pace.learn(self.sent / self.rate_hz, tokens)
 
-    def flush(self, played: int) -> None:
-        """Playback stops for good after `played` samples."""
-        self.acknowledge(played)
+    def flush(self, played: int | None = None) -> None:
+        """Playback stops for good, after `played` samples where the player says so: it knows better than any
+        estimate."""
+        if played is not None:
+            self.played = max(0, min(played, self.sent))
         self.flushed = True
 
     @property

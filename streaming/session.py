@@ -30,7 +30,18 @@ from multimodal.tmrope import Cursor
 from multimodal.token2wav import SpeechStream, Voice, Windows
 from streaming.channel import Channel, Stale
 from streaming.detokenizer import Detokenizer
-from streaming.events import Code, CodesEnd, Event, ReplyEnd, ReplyRow, ResponseDone, SpeechChunk, TextDelta, Usage
+from streaming.events import (
+    Code,
+    CodesEnd,
+    Event,
+    ReplyEnd,
+    ReplyRow,
+    ResponseDone,
+    SpeechChunk,
+    TextDelta,
+    Usage,
+)
+from streaming.interrupt import Generations
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +88,14 @@ class RowBlock:
 
 @dataclass(frozen=True, eq=False)
 class Bookmark:
-    """A place in a conversation to come back to: spans and rows before it, and what waited to be read."""
+    """A place in a conversation to come back to: turns, spans and rows before it, and what waited to be read."""
 
+    turns: int
     spans: int
     pending: tuple[Span, ...]
     rows: int
     cursor: Cursor
+    written: _Written | None
 
 
 @dataclass
@@ -143,7 +156,7 @@ class Conversation:
         self.turns: list[Turn] = []
         self.system = checkpoint.system_prompt if system is None else system
         self._clock = clock
-        self._generation = 0
+        self._generations = Generations()
         self._answering = False
         self._requested: float | None = None
         self._written: _Written | None = None
@@ -160,7 +173,7 @@ class Conversation:
     @property
     def generation(self) -> int:
         """Number of the newest response; older events are stale."""
-        return self._generation
+        return self._generations.number
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -196,11 +209,29 @@ class Conversation:
     def bookmark(self) -> Bookmark:
         """Where the conversation stands now."""
         self._expect_quiet()
-        return Bookmark(len(self._spans), tuple(self._pending), self._thinker.length, self._thinker.cursor)
+        return Bookmark(
+            len(self.turns),
+            len(self._spans),
+            tuple(self._pending),
+            self._thinker.length,
+            self._thinker.cursor,
+            self._written,
+        )
 
     def rewind(self, bookmark: Bookmark) -> None:
-        """Forget what `extend` has read since `bookmark`; nothing is computed."""
+        """Forget everything since `bookmark`, turns and replies too; nothing is computed."""
         self._expect_quiet()
+        if self._thinker.length < bookmark.rows:  # a failed reply emptied the caches
+            del self.turns[bookmark.turns :]
+            self._spans = self._spans[: bookmark.spans]
+            self._written = None
+            self._reset()
+            return
+        self.turns = self.turns[: bookmark.turns]
+        self._written = bookmark.written
+        self._requested = None
+        if self._talker is not None:
+            self._talker.cache.crop_to(min(self._talker.length, bookmark.rows))
         self._spans = self._spans[: bookmark.spans]
         self._pending = list(bookmark.pending)
         self._thinker.cache.crop_to(bookmark.rows)
@@ -259,7 +290,7 @@ class Conversation:
 
     def cancel(self) -> None:
         """Stop the response being made, from any thread. What it wrote so far stays in the conversation."""
-        self._generation += 1
+        self._generations.interrupt()
 
     def respond(self, options: ResponseOptions = ResponseOptions()) -> Iterator[Event]:
         """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
@@ -291,11 +322,11 @@ class Conversation:
                 event = reply.out.poll(1.0)
                 if isinstance(event, _StageEnd):
                     running -= 1
-                elif event is not None and event.generation == self._generation:
+                elif event is not None and self._generations.wanted(event.generation):
                     yield event
         finally:
             if running:  # the reader went away
-                self._generation += 1
+                self._generations.interrupt()
             for thread in threads:
                 thread.join()
             done = self._commit(reply)
@@ -303,11 +334,10 @@ class Conversation:
         yield done
 
     def _begin(self, options: ResponseOptions, voice: Voice | None) -> _Reply:
-        self._generation += 1
-        generation = self._generation
+        generation = self._generations.begin()
 
         def current() -> bool:
-            return self._generation == generation
+            return self._generations.wanted(generation)
 
         seed = options.seed if options.seed is not None else secrets.randbits(31)
         generators = {name: torch.Generator().manual_seed(seed) for name in ("noise",)}
@@ -342,7 +372,7 @@ class Conversation:
                 log.exception("%s failed", name)
             if reply.error is None:
                 reply.error = str(error) if isinstance(error, TandemError) else _explain(name, error)
-            self._generation += 1
+            self._generations.interrupt(reply.generation)
         finally:
             reply.out.put(_StageEnd(name))
 
@@ -478,8 +508,9 @@ class Conversation:
         if not reply.current():
             raise Stale
         assert self.checkpoint.token2wav is not None
+        marks_ms = {} if "first_audio" in reply.marks_ms else reply.marks_ms
         self._mark(reply, "audio")
-        reply.out.put(SpeechChunk(reply.generation, samples, self.checkpoint.token2wav.rate_hz))
+        reply.out.put(SpeechChunk(reply.generation, samples, self.checkpoint.token2wav.rate_hz, dict(marks_ms)))
 
     def _mark(self, reply: _Reply, what: str) -> None:
         """`what` was given: the first time and the last so far are kept."""
@@ -497,7 +528,7 @@ class Conversation:
         as prompt rows. Where decoding counted positions otherwise than a prompt would, it is read again."""
         if reply.error is not None:
             reply.status = "failed"
-        elif reply.generation != self._generation:
+        elif not reply.current():
             reply.status = "cancelled"
         elif reply.speech_cut:
             reply.status = "length"

@@ -2,7 +2,7 @@
 
 A voice detector gives each 32 ms frame a probability of speech; `TurnDetector` turns these into turns, with some
 sound from before the first word and some patience after the last. Time is counted in samples, so a test runs an
-hour of talk in a moment. A semantic end of turn is one more `EndOfTurn` to write.
+hour of talk in a moment. A semantic end of turn is one more `EndOfTurn` to write: it hears every frame of the turn.
 """
 
 from __future__ import annotations
@@ -53,23 +53,30 @@ class SileroDetector:
 @dataclass(frozen=True)
 class TurnSettings:
     """begin, end: probabilities above and below which a frame counts as speech and as silence. shortest_ms: speech
-    before a turn begins. patience_ms: silence before it ends. before_ms: sound kept from before the first word."""
+    before a turn begins. patience_ms: silence before it ends. before_ms: sound kept from before the first word.
+    pause_ms: silence that may be the end, None where nobody wants to know."""
 
     begin: float = 0.5
     end: float = 0.35
     shortest_ms: float = 96.0
     patience_ms: float = 500.0
     before_ms: float = 320.0
+    pause_ms: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.end <= self.begin < 1:
             raise ValueError("turn detection wants probabilities 0 < end ≤ begin < 1")
-        if min(self.shortest_ms, self.patience_ms, self.before_ms) < 0:
+        if min(self.shortest_ms, self.patience_ms, self.before_ms, self.pause_ms or 0) < 0:
             raise ValueError("turn detection wants times from 0 ms")
 
 
 class EndOfTurn(Protocol):
-    """Decides after each silent frame whether the user has finished."""
+    """Decides after each silent frame whether the user has finished. `hear` gets every frame of the turn, float32
+    [512] at 16 kHz, before that; `reset` comes between turns."""
+
+    def hear(self, frame: np.ndarray) -> None: ...
+
+    def reset(self) -> None: ...
 
     def finished(self, silence_ms: float, spoken_ms: float) -> bool: ...
 
@@ -79,6 +86,12 @@ class Patience:
     """The turn is over after a fixed silence."""
 
     silence_ms: float
+
+    def hear(self, frame: np.ndarray) -> None:
+        pass
+
+    def reset(self) -> None:
+        pass
 
     def finished(self, silence_ms: float, spoken_ms: float) -> bool:
         return silence_ms >= self.silence_ms
@@ -103,13 +116,23 @@ class Speech:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """Silence for `pause_ms`: the user may have finished."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The user goes on after `Paused`; comes before the Speech that tells."""
+
+
+@dataclass(frozen=True)
 class SpeechStopped:
     """at: number of the sample after the last frame with speech."""
 
     at: int
 
 
-TurnEvent = SpeechStarted | Speech | SpeechStopped
+TurnEvent = SpeechStarted | Speech | Paused | Resumed | SpeechStopped
 
 
 class TurnDetector:
@@ -128,7 +151,13 @@ class TurnDetector:
         self._before: deque[np.ndarray] = deque(
             maxlen=max(1, round((settings.before_ms + settings.shortest_ms) / FRAME_MS))
         )
+        self._paused = False
         self.speaking = False
+
+    @property
+    def samples(self) -> int:
+        """Samples judged so far."""
+        return self._frames * FRAME_SAMPLES
 
     @property
     def silence_ms(self) -> float:
@@ -150,6 +179,13 @@ class TurnDetector:
         """The user says that the turn is over (a released key): end it now, if one is open."""
         return [self._stop()] if self.speaking else []
 
+    def reset(self) -> None:
+        """Forget the turn that is open, and the sound from before the next; time goes on."""
+        if self.speaking:
+            self._stop()
+        self._before.clear()
+        self._speech_frames = 0
+
     def _between(self, frame: np.ndarray, probability: float) -> list[TurnEvent]:
         self._before.append(frame)
         self._speech_frames = self._speech_frames + 1 if probability >= self.settings.begin else 0
@@ -159,23 +195,35 @@ class TurnDetector:
         self._before.clear()
         self.speaking = True
         self._silent_frames = 0
+        for piece in np.split(kept, len(kept) // FRAME_SAMPLES):
+            self._end.hear(piece)
         start = SpeechStarted(self._frames * FRAME_SAMPLES - len(kept))
         return [start, Speech(kept, self._speech_frames * FRAME_MS)]
 
     def _in_turn(self, frame: np.ndarray, probability: float) -> list[TurnEvent]:
+        events: list[TurnEvent] = []
+        self._end.hear(frame)
         if probability < self.settings.end:
             self._silent_frames += 1
         else:
             self._silent_frames = 0
             self._speech_frames += 1
-        events: list[TurnEvent] = [Speech(frame, self._speech_frames * FRAME_MS)]
+            if self._paused:
+                self._paused = False
+                events.append(Resumed())
+        events.append(Speech(frame, self._speech_frames * FRAME_MS))
+        pause_ms = self.settings.pause_ms
+        if pause_ms is not None and not self._paused and self._silent_frames and self.silence_ms >= pause_ms:
+            self._paused = True
+            events.append(Paused())
         if self._silent_frames and self._end.finished(self.silence_ms, self._speech_frames * FRAME_MS):
             events.append(self._stop())
         return events
 
     def _stop(self) -> SpeechStopped:
         at = (self._frames - self._silent_frames) * FRAME_SAMPLES
-        self.speaking = False
+        self.speaking = self._paused = False
+        self._end.reset()
         self._speech_frames = self._silent_frames = 0
         self._voice.reset()
         return SpeechStopped(at)
