@@ -76,9 +76,12 @@ class Assistant:
         """Names the checkpoint's tokenizer: token ids of one vocabulary mean nothing in another."""
         return hashlib.sha256(self.checkpoint.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
-    def conversation(self, earlier: Sequence[Turn] = (), vocabulary: str | None = None) -> Conversation:
-        """A conversation that goes on after `earlier`, whose replies were written in `vocabulary`."""
-        conversation = Conversation(self.checkpoint)
+    def conversation(
+        self, earlier: Sequence[Turn] = (), vocabulary: str | None = None, system: str | None = None
+    ) -> Conversation:
+        """A conversation that goes on after `earlier`, whose replies were written in `vocabulary`. system: in place of
+        the checkpoint's own prompt."""
+        conversation = Conversation(self.checkpoint, system)
         for turn in earlier:
             conversation.append(turn if vocabulary == self.vocabulary else replace(turn, ids=None))
         return conversation

@@ -122,6 +122,9 @@ def web(
     data_dir: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where conversations are kept.")] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing after the end.")] = False,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Record every call into this folder, sound and pictures too.")
+    ] = None,
     model: Model = None,
     voice: Annotated[
         str | None, typer.Option(metavar="NAME", help="The voice until one is chosen on the page.")
@@ -139,7 +142,7 @@ def web(
     with user_errors():
         from app.web.command import WebOptions, serve
 
-        options = WebOptions(host, port, open_to_network, ephemeral, browser)
+        options = WebOptions(host, port, open_to_network, ephemeral, browser, record)
         flags = {
             "model": model,
             "voice": voice,

@@ -1,4 +1,4 @@
-"""One port for everything: the page, its routes, health, and later the realtime protocol.
+"""One port for everything: the page, its routes, health, and the realtime protocol.
 
 GET /health   the process answers
 GET /ready    the model is loaded and questions are taken (503 until then, and again while closing)
@@ -23,6 +23,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app.config import Config
 from app.history.store import History
+from app.realtime.endpoint import Calls
 from app.web import markdown, settings
 from app.web.decoder import MediaDecoder
 from app.web.engine import Engine, EngineState
@@ -40,9 +41,14 @@ DRAIN_SEC = 20.0
 
 
 def create_app(
-    config: Config, data_dir: Path, names: frozenset[str] = LOCAL_NAMES, by_address: bool = False
+    config: Config,
+    data_dir: Path,
+    names: frozenset[str] = LOCAL_NAMES,
+    by_address: bool = False,
+    record: Path | None = None,
 ) -> FastAPI:
-    """The whole application. names, by_address: under which host names it answers, see `Guard`.
+    """The whole application. names, by_address: under which host names it answers, see `Guard`. record: a folder that
+    calls are recorded into.
 
     Raises HistoryError where the data folder cannot be used.
     """
@@ -74,10 +80,12 @@ def create_app(
 
     app = FastAPI(title="Tandem", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
+    app.state.calls = calls = Calls(services, record)
     answer_errors(app)
     _add_plain_routes(app, services)
     app.mount("/api/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(routes(services))
+    calls.mount(app)
     from app.web.page import mount_page
 
     mount_page(app, services)
@@ -120,6 +128,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, sockets: Sequence[socket.socket], host: str) -> None:
         self.services: Services = app.state.services
+        self._calls: Calls = app.state.calls
         self._sockets = list(sockets)
         super().__init__(
             uvicorn.Config(
@@ -151,6 +160,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: Any = None) -> None:
         for one in self.servers:
             one.close()
+        self._calls.close_all()
         draining = asyncio.create_task(self.services.replies.drain(DRAIN_SEC))
         while not draining.done() and not self.force_exit:
             await asyncio.wait([draining], timeout=0.1)

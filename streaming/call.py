@@ -44,7 +44,6 @@ from streaming.turn import (
     SpeechStarted,
     SpeechStopped,
     TurnDetector,
-    TurnSettings,
 )
 
 
@@ -242,6 +241,12 @@ class Call:
             raise ConversationError("a reply is being made already: cancel it first, or wait for its end")
         asked = self._line.now()
         self._later(lambda: self._answer(options or self.options, None, asked))
+
+    def listen_with(self, detector: TurnDetector) -> None:
+        """Find turns by another detector from here on; a turn that is being spoken is forgotten."""
+        self.clear()
+        detector.start_at(self._heard_samples)
+        self._detector = detector
 
     def do(self, work: Callable[[], None]) -> None:
         """Do `work` when the dialogue is free."""

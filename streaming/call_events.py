@@ -91,6 +91,4 @@ class Played:
     reply: int
 
 
-CallEvent = (
-    TurnStarted | TurnStopped | TurnCommitted | ReplyStarted | ReplyEvent | TurnTiming | Interrupted | Played
-)
+CallEvent = TurnStarted | TurnStopped | TurnCommitted | ReplyStarted | ReplyEvent | TurnTiming | Interrupted | Played

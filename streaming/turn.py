@@ -154,6 +154,11 @@ class TurnDetector:
         self._paused = False
         self.speaking = False
 
+    def start_at(self, samples: int) -> None:
+        """Count on from there, in whole frames; before the first `push`."""
+        assert self._frames == 0
+        self._frames = samples // FRAME_SAMPLES
+
     @property
     def samples(self) -> int:
         """Samples judged so far."""

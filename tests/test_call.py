@@ -163,8 +163,10 @@ def test_an_answer_begun_at_a_pause_and_taken_back_leaves_no_trace(checkpoint: C
     """The same words with and without answers begun early give the same conversation, and the same next reply."""
     lines = [Line(checkpoint, pause_ms=128), Line(checkpoint, CallSettings(speculate=False, warm_up_ms=0, grace_ms=0))]
     for line in lines:
+        settings, line.call.settings = line.call.settings, lines[1].call.settings
         line.microphone((0.5, 0.0), (1.0, 0.5), (0.6, 0.0))
         line.all_played()
+        line.call.settings = settings
         line.microphone((seconds, 0.5), (0.25, 0.0), (seconds, 0.5), (0.2, 0.0), (0.3, 0.5))
         assert line.names().count("ReplyStarted") == 1, "nobody has seen what was begun"
         line.call.commit(answer=True)

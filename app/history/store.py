@@ -192,6 +192,14 @@ class History:
                 _set_parts(db, turn, [TextPart(text)])
         return self.turn(turn)
 
+    def remove_turn(self, turn: str) -> None:
+        """Take one turn out; what followed it follows the turn before."""
+        found = self.turn(turn)
+        with self._write() as db:
+            db.execute("UPDATE turns SET parent = ? WHERE parent = ?", (found.parent, turn))
+            db.execute("UPDATE conversations SET head = ? WHERE head = ?", (found.parent, turn))
+            db.execute("DELETE FROM turns WHERE id = ?", (turn,))
+
     def turn(self, turn: str) -> Turn:
         """Raises NotKept for one that is not there, or whose conversation is deleted."""
         found = self._turns("t.id = ?", (turn,))

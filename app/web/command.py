@@ -28,13 +28,14 @@ make run"""
 @dataclass(frozen=True)
 class WebOptions:
     """port: None for the default one or the next that is free. open_to_network: answer others than this machine.
-    ephemeral: keep nothing after the end. browser: open the page."""
+    ephemeral: keep nothing after the end. browser: open the page. record: a folder that calls are recorded into."""
 
     host: str = "127.0.0.1"
     port: int | None = None
     open_to_network: bool = False
     ephemeral: bool = False
     browser: bool = True
+    record: Path | None = None
 
     def __post_init__(self) -> None:
         if self.port is not None and not 0 <= self.port <= 65535:
@@ -75,7 +76,7 @@ def serve(config: Config, options: WebOptions) -> None:
 
         try:
             names = LOCAL_NAMES | {options.host, socket.gethostname().lower()}
-            app = create_app(config, data_dir, names, by_address=options.open_to_network)
+            app = create_app(config, data_dir, names, by_address=options.open_to_network, record=options.record)
         except HistoryError as error:
             raise ConfigError(str(error)) from error
         address = _address(options, listening)

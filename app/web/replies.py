@@ -92,6 +92,7 @@ class Replies:
         self._live: OrderedDict[str, Conversation] = OrderedDict()
         self._live_of: Assistant | None = None
         self._vocabulary = ""
+        self._held: set[str] = set()  # conversations that a call is going on in
         self.closing = False
         engine.on_unload = self._forget
 
@@ -145,6 +146,38 @@ class Replies:
                 reply.cancel()
             await asyncio.wait(tasks)
 
+    # --- for calls ---------------------------------------------------------------------------------------
+
+    def hold(self, conversation: str) -> None:
+        """A call begins in that conversation: nobody else asks in it until `release`. Raises Answering."""
+        if conversation in self._held:
+            raise Answering("a call is going on in this conversation already")
+        if conversation in self._by_conversation:
+            raise Answering("the last answer is still being made: wait for it, or stop it")
+        if self.closing:
+            raise Answering("Tandem is being closed: call again after it has started")
+        self._held.add(conversation)
+
+    def release(self, conversation: str) -> None:
+        self._held.discard(conversation)
+
+    def take(self, path: list[Turn], assistant: Assistant) -> Conversation:
+        """The conversation that has read these turns, to be used by the caller alone. In a thread."""
+        return self._conversation(path, assistant)
+
+    def read_again(self, path: list[Turn], assistant: Assistant, system: str | None) -> Conversation:
+        """A new conversation that reads these turns, under another system prompt. In a thread."""
+        vocabulary = assistant.vocabulary
+        turns = [self._earlier(turn) for turn in path if _was_read(turn)]
+        return assistant.conversation(turns, vocabulary, system)
+
+    def hand_over(self, head: str, conversation: Conversation, assistant: Assistant) -> None:
+        """The call is over; its conversation goes on from turn `head`."""
+        if assistant is self._live_of:
+            self._live[head] = conversation
+            while len(self._live) > LIVE_CONVERSATIONS:
+                self._live.popitem(last=False)
+
     def _forget(self) -> None:
         """Let go of the conversations that live in the old model's caches; they are read again when they go on."""
         self._live.clear()
@@ -153,6 +186,8 @@ class Replies:
     def _check(self, conversation: str) -> None:
         if self.closing:
             raise Closing("Tandem is being closed: ask again after it has started")
+        if conversation in self._held:
+            raise Answering("a call is going on in this conversation: write in the call, or end it first")
         if conversation in self._by_conversation:
             raise Answering("the last answer is still being made: wait for it, or stop it")
         if self._engine.state.phase == "failed":

@@ -1,0 +1,778 @@
+"""One session: the client's events → a call → the client's events, and the history.
+
+    client ── receive ──→ Call (on its line) ── events ──→ _follow ──→ history, then send ──→ client
+
+A session lives on the event loop; its call on a line of its own. What the call tells is followed in order, so that a
+client hears of a turn when the turn is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import soxr
+
+from app.assistant import Assistant
+from app.history.records import HistoryError
+from app.realtime.keeping import Keeping
+from app.realtime.protocol import ClientError, event_id_of, new_id, parse, pcm16, pcm_of, picture_bytes
+from app.realtime.settings import PAUSE_MS, RATE_HZ, SessionSettings, token_limit, voice_of
+from app.web.replies import Replies
+from multimodal.errors import TandemError
+from multimodal.media import AudioClip, Picture
+from multimodal.prompt import Turn
+from streaming.call import Call, CallSettings
+from streaming.call_events import (
+    CallEvent,
+    Interrupted,
+    Played,
+    ReplyEvent,
+    ReplyStarted,
+    TurnCommitted,
+    TurnStarted,
+    TurnStopped,
+    TurnTiming,
+)
+from streaming.clock import ThreadLine
+from streaming.dialogue import LiveDialogue
+from streaming.events import ResponseDone, SpeechChunk, TextDelta
+from streaming.session import Conversation, ResponseOptions
+from streaming.transcription import transcribe
+from streaming.turn import RATE_HZ as HEARING_HZ
+from streaming.turn import SileroDetector, TurnDetector, TurnSettings
+
+log = logging.getLogger(__name__)
+
+MOST_BUFFERED_SEC = 60.0
+MOST_UNSENT = 4000
+TRANSCRIBE_AFTER_SEC = 2.0  # where no answer's first sound comes before
+PICTURE_FRESH_SEC = 5.0
+
+
+@dataclass
+class Item:
+    """An item of the protocol's conversation. turn: of the history; reply: number of the call's reply."""
+
+    view: dict[str, Any]
+    turn: str | None = None
+    reply: int | None = None
+    clip: AudioClip | None = None
+
+
+@dataclass
+class Response:
+    """A reply as the protocol shows it."""
+
+    id: str
+    item: Item
+    options: ResponseOptions
+    metadata: dict[str, str] | None = None
+    text: str = ""
+    pcm: list[bytes] = field(default_factory=list)
+    reason: str = "turn_detected"
+    done: dict[str, Any] | None = None
+    full: str = ""
+    timings_ms: dict[str, float | None] = field(default_factory=dict)
+
+
+class Session:
+    """send: gives the client an event, never waits. id: also lets a lost client come back."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        replies: Replies,
+        keeping: Keeping,
+        conversation: Conversation,
+        send: Callable[[dict[str, Any]], None],
+        decode: Callable[[bytes], Picture],
+        settings: SessionSettings = SessionSettings(),
+        session_id: str | None = None,
+    ) -> None:
+        self.id = session_id or new_id("sess")
+        self.settings = settings
+        self.keeping = keeping
+        self.replies = replies
+        self._assistant = assistant
+        self._conversation = conversation
+        self._send = send
+        self._decode = decode
+        self._loop = asyncio.get_running_loop()
+        self._line = ThreadLine()
+        self._events: asyncio.Queue[tuple[CallEvent, tuple[int, ...]] | None] = asyncio.Queue()
+        self._items: dict[str, Item] = {}
+        self._turn_items: dict[int, str] = {}
+        self._responses: dict[int, Response] = {}
+        self._asked: dict[str, Any] = {}
+        self._cancels: set[int] = set()
+        self._untranscribed: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resampler = soxr.ResampleStream(RATE_HZ, HEARING_HZ, 1, dtype="float32")
+        self._pictures: dict[int, bytes] = {}
+        self._numbers = 0
+        self._created = time.time()
+        self.closed = False
+        token2wav = assistant.checkpoint.token2wav
+        self._call = Call(
+            LiveDialogue(conversation, self._line),
+            self._detector(),
+            self._line,
+            self._hear_call,
+            self._options(),
+            self._call_settings(),
+            token2wav.rate_hz if token2wav is not None else None,
+        )
+        self._following = self._loop.create_task(self._follow())
+
+    # --- to the client ----------------------------------------------------------------------------------
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        self._numbers += 1
+        self._send({"type": kind, "event_id": f"event_{self._numbers:08d}", **fields})
+
+    def error(self, problem: ClientError, event_id: str | None = None) -> None:
+        event = problem.event(event_id)
+        self.tell("error", error=event["error"])
+
+    def view(self) -> dict[str, Any]:
+        checkpoint = self._assistant.checkpoint
+        view = self.settings.view()
+        if view["audio"]["output"]["voice"] is None:
+            view["audio"]["output"]["voice"] = next(iter(checkpoint.voices), None)
+        return {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": self.id,
+            "model": checkpoint.name,
+            "expires_at": int(self._created) + 3600,
+            **view,
+            "tandem": {"conversation": self.keeping.conversation, "voices": list(checkpoint.voices)},
+        }
+
+    def greet(self) -> None:
+        self.tell("session.created", session=self.view())
+
+    # --- from the client --------------------------------------------------------------------------------
+
+    async def receive(self, text: str) -> None:
+        """One message of the client. Never raises for what the client did."""
+        try:
+            event = parse(text)
+            await HANDLERS[event["type"]](self, event)
+        except ClientError as problem:
+            self.error(problem, event_id_of(text))
+        except (HistoryError, TandemError) as problem:
+            self.error(ClientError(str(problem), "cannot_be_done"), event_id_of(text))
+
+    async def _update(self, event: dict[str, Any]) -> None:
+        before = self.settings
+        self.settings = before.updated(event["session"], list(self._assistant.checkpoint.voices))
+        options, settings, detector = self._options(), self._call_settings(), None
+        if self._turn_taking(before) != self._turn_taking(self.settings):
+            detector = self._detector()
+
+        def change() -> None:
+            self._call.options, self._call.settings = options, settings
+            if detector is not None:
+                self._call.listen_with(detector)
+
+        self._line.post(change)
+        if self.settings.instructions != before.instructions:
+            await self._instruct()
+        self.tell("session.updated", session=self.view())
+
+    async def _instruct(self) -> None:
+        """Another system prompt: the conversation is read again, once."""
+        path = await asyncio.to_thread(self._path)
+        system = self.settings.instructions or None
+
+        def change() -> None:
+            self._conversation = self.replies.read_again(path, self._assistant, system)
+            self._call.replace(LiveDialogue(self._conversation, self._line))
+
+        self._line.post(lambda: self._call.do(change))
+
+    def _path(self) -> list[Any]:
+        keeping = self.keeping
+        return keeping.history.path(keeping.conversation, keeping.head) if keeping.conversation and keeping.head else []
+
+    async def _append(self, event: dict[str, Any]) -> None:
+        samples = pcm_of(event["audio"])
+        if self.settings.manual and self._call.buffered_sec + len(samples) / RATE_HZ > MOST_BUFFERED_SEC:
+            raise ClientError(
+                f"a turn may have {MOST_BUFFERED_SEC:.0f} s of sound: commit or clear it", "buffer_full", "audio"
+            )
+        self._line.post(lambda: self._call.hear(self._resampler.resample_chunk(samples)))
+
+    async def _show(self, event: dict[str, Any]) -> None:
+        at_ms = event.get("timestamp_ms")
+        if isinstance(at_ms, bool) or not isinstance(at_ms, int | float) or not 0 <= at_ms < 1e10:
+            raise ClientError("timestamp_ms is a number of milliseconds", param="timestamp_ms")
+        data = picture_bytes(event.get("image"))
+        try:
+            picture = await asyncio.to_thread(self._decode, data)
+        except TandemError as error:
+            raise ClientError(str(error), "invalid_image", "image") from error
+        self._pictures[id(picture)] = data
+        while len(self._pictures) > 64:
+            self._pictures.pop(next(iter(self._pictures)))
+        self._line.post(lambda: self._call.see(picture))
+
+    async def _commit(self, event: dict[str, Any]) -> None:
+        name = event.get("event_id")
+
+        def commit() -> None:
+            if self.settings.manual:
+                rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                self._resampler.clear()
+                if len(rest) and self._call.buffered_sec:
+                    self._call.hear(rest)
+            if not self._call.commit():
+                problem = ClientError("there is no sound to commit", "input_audio_buffer_commit_empty")
+                self._loop.call_soon_threadsafe(self.error, problem, name)
+
+        self._line.post(commit)
+
+    async def _clear(self, event: dict[str, Any]) -> None:
+        def clear() -> None:
+            self._resampler.clear()
+            self._call.clear()
+            self._loop.call_soon_threadsafe(self.tell, "input_audio_buffer.cleared")
+
+        self._line.post(clear)
+
+    async def _create_item(self, event: dict[str, Any]) -> None:
+        given = event["item"]
+        if given.get("type") != "message" or given.get("role") not in ("user", "system"):
+            raise ClientError("items are messages of the user or the system here", "unsupported", "item")
+        name = given.get("id") or new_id("item")
+        if name in self._items or not isinstance(name, str) or len(name) > 64:
+            raise ClientError("item.id is a new name of at most 64 characters", param="item.id")
+        previous = event.get("previous_item_id")
+        if previous is not None and previous != next(reversed(self._items), "root"):
+            raise ClientError(
+                "items are added at the end: leave previous_item_id out", "unsupported", "previous_item_id"
+            )
+        content: list[Any] = []
+        kept: list[str | bytes] = []
+        for part in given["content"]:
+            kind = part.get("type", "input_text")
+            if kind == "input_text" and part.get("text"):
+                content.append(part["text"])
+                kept.append(part["text"])
+            elif kind == "input_image":
+                data = picture_bytes(part.get("image_url"))
+                content.append(await asyncio.to_thread(self._decode, data))
+                kept.append(data)
+            elif kind == "input_audio" and part.get("audio"):
+                samples = soxr.resample(pcm_of(part["audio"]), RATE_HZ, HEARING_HZ).astype(np.float32)
+                if len(samples) > MOST_BUFFERED_SEC * HEARING_HZ:
+                    raise ClientError(f"a sound may have {MOST_BUFFERED_SEC:.0f} s", "buffer_full", "item.content")
+                content.append(AudioClip(samples, HEARING_HZ))
+            else:
+                raise ClientError(f"a part of type {str(kind)[:40]} with content is wanted", param="item.content")
+        if not content:
+            raise ClientError("the item has no content", param="item.content")
+        role = given["role"]
+        turn = Turn(role, tuple(content))
+        shown = [{k: v for k, v in part.items() if k not in ("audio", "image_url")} for part in given["content"]]
+        view = {"id": name, "object": "realtime.item", "type": "message", "role": role, "status": "completed"}
+        item = Item({**view, "content": shown})
+        clips = [part for part in content if isinstance(part, AudioClip)]
+        if role == "user":
+            if clips and len(content) == 1:
+                record = await asyncio.to_thread(self.keeping.said, clips[0].samples, HEARING_HZ, [])
+            elif clips:
+                raise ClientError("a sound stands alone in its item", "unsupported", "item.content")
+            else:
+                record = await asyncio.to_thread(self.keeping.typed, kept)
+            item.turn = record.id
+        added: asyncio.Future[TandemError | None] = self._loop.create_future()
+
+        def then(error: TandemError | None) -> None:
+            self._loop.call_soon_threadsafe(lambda: added.done() or added.set_result(error))
+
+        self._line.post(lambda: self._call.append(turn, then))
+        self._add_item(item)
+        self._done_item(item)
+        self._watch(self._report(added))
+
+    async def _report(self, added: asyncio.Future[TandemError | None]) -> None:
+        error = await added
+        if error is not None:
+            self.error(ClientError(str(error), "cannot_be_done"))
+
+    async def _truncate(self, event: dict[str, Any]) -> None:
+        item = self._item(event["item_id"])
+        if item.reply is None:
+            raise ClientError("only what was spoken to the user can be cut", param="item_id")
+        if event["audio_end_ms"] < 0:
+            raise ClientError("audio_end_ms is a number from 0", param="audio_end_ms")
+        number, name = item.reply, event.get("event_id")
+        samples = round(event["audio_end_ms"] * self._voice_hz / 1000)
+        problem = ClientError("only the newest reply can be cut, and only before the next turn", "cannot_be_done")
+
+        def truncate() -> None:
+            if not self._call.truncate(number, samples):
+                self._loop.call_soon_threadsafe(self.error, problem, name)
+
+        self._line.post(truncate)
+
+    async def _delete(self, event: dict[str, Any]) -> None:
+        item = self._item(event["item_id"])
+        if item.turn is not None:
+            if any(one.turn == item.turn and one.view["status"] == "in_progress" for one in self._items.values()):
+                raise ClientError("the reply is being made: cancel it first", param="item_id")
+            keeping, turn = self.keeping, item.turn
+            record = await asyncio.to_thread(keeping.history.turn, turn)
+            if keeping.head == turn:
+                keeping.head = record.parent
+            await asyncio.to_thread(keeping.history.remove_turn, turn)
+            await self._instruct()
+        del self._items[event["item_id"]]
+        self.tell("conversation.item.deleted", item_id=event["item_id"])
+
+    async def _retrieve(self, event: dict[str, Any]) -> None:
+        self.tell("conversation.item.retrieved", item=self._item(event["item_id"]).view)
+
+    async def _respond(self, event: dict[str, Any]) -> None:
+        given = event.get("response") or {}
+        for name in ("instructions", "input", "tools", "prompt"):
+            if given.get(name):
+                raise ClientError(f"{name} of a single response is not offered: use the session's", "unsupported", name)
+        if given.get("conversation") not in (None, "auto"):
+            raise ClientError("responses belong to the conversation here", "unsupported", "conversation")
+        options = self._options()
+        if given.get("output_modalities"):
+            options = replace(options, speech=options.speech and "audio" in given["output_modalities"])
+        voice = ((given.get("audio") or {}).get("output") or {}).get("voice")
+        if voice is not None:
+            options = replace(options, voice=voice_of(voice, list(self._assistant.checkpoint.voices)))
+        limit = token_limit(given.get("max_output_tokens"))
+        if limit is not None:
+            options = replace(options, max_text_tokens=min(limit, options.max_text_tokens))
+        name, metadata = event.get("event_id"), given.get("metadata")
+
+        def respond() -> None:
+            try:
+                self._call.respond(options)
+            except TandemError as error:
+                problem = ClientError(str(error), "conversation_already_has_active_response")
+                self._loop.call_soon_threadsafe(self.error, problem, name)
+
+        self._asked = {"metadata": metadata}
+        self._line.post(respond)
+
+    async def _cancel(self, event: dict[str, Any]) -> None:
+        name = event.get("event_id")
+        wanted = event.get("response_id")
+        if wanted is not None and all(one.id != wanted for one in self._responses.values()):
+            raise ClientError("there is no such response", param="response_id")
+        number = next((n for n, one in self._responses.items() if one.id == wanted), None)
+
+        def cancel() -> None:
+            making = self._call.making
+            if self._call.cancel(number):
+                assert making is not None
+                self._loop.call_soon_threadsafe(self._cancels.add, making)
+            else:
+                problem = ClientError("no response is being made", "response_cancel_not_active")
+                self._loop.call_soon_threadsafe(self.error, problem, name)
+
+        self._line.post(cancel)
+
+    async def _played(self, event: dict[str, Any]) -> None:
+        item = self._item(event.get("item_id"))
+        played_ms = event.get("played_ms")
+        if item.reply is None or isinstance(played_ms, bool) or not isinstance(played_ms, int | float):
+            raise ClientError("item_id names a reply, played_ms is a number", param="played_ms")
+        number, samples = item.reply, round(max(0.0, min(played_ms, 1e8)) * self._voice_hz / 1000)
+        self._line.post(lambda: self._call.played(number, samples))
+
+    # --- from the call ----------------------------------------------------------------------------------
+
+    def _hear_call(self, event: CallEvent) -> None:
+        """On the call's line."""
+        ids: tuple[int, ...] = ()
+        if isinstance(event, Interrupted) or (isinstance(event, ReplyEvent) and isinstance(event.event, ResponseDone)):
+            turns = self._conversation.turns
+            ids = turns[-1].ids or () if turns and turns[-1].role == "assistant" else ()
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            self._loop.call_soon_threadsafe(self._events.put_nowait, (event, ids))
+
+    async def _follow(self) -> None:
+        while (found := await self._events.get()) is not None:
+            event, ids = found
+            try:
+                await self._tell(event, ids)
+            except HistoryError as error:
+                self.error(ClientError(str(error), "not_kept"))
+            except Exception:
+                log.exception("an event of a call could not be told")
+                self.error(ClientError("something failed here; the log has the details", "server_error"))
+
+    async def _tell(self, event: CallEvent, ids: tuple[int, ...]) -> None:
+        if isinstance(event, TurnStarted):
+            self._turn_items[event.turn] = name = new_id("item")
+            if event.detected:
+                start_ms = round(event.at * 1000 / HEARING_HZ)
+                self.tell("input_audio_buffer.speech_started", audio_start_ms=max(0, start_ms), item_id=name)
+        elif isinstance(event, TurnStopped):
+            if event.detected:
+                end_ms = round(event.at * 1000 / HEARING_HZ)
+                name = self._turn_items[event.turn]
+                self.tell("input_audio_buffer.speech_stopped", audio_end_ms=end_ms, item_id=name)
+        elif isinstance(event, TurnCommitted):
+            await self._tell_turn(event)
+        elif isinstance(event, ReplyStarted):
+            await self._tell_started(event)
+        elif isinstance(event, ReplyEvent):
+            await self._tell_reply(self._responses[event.reply], event, ids)
+        elif isinstance(event, TurnTiming):
+            self._tell_timing(event)
+        elif isinstance(event, Interrupted):
+            await self._tell_cut(event, ids)
+        else:
+            assert isinstance(event, Played)
+            response = self._responses[event.reply]
+            if response.pcm and response.item.turn is not None:
+                await asyncio.to_thread(
+                    self.keeping.history.update_turn, response.item.turn, heard_ms=self._ms(response.pcm)
+                )
+
+    async def _tell_turn(self, event: TurnCommitted) -> None:
+        name = self._turn_items.pop(event.turn)
+        pictures = [self._pictures[id(one)] for one in event.pictures if id(one) in self._pictures]
+        view = {"id": name, "object": "realtime.item", "type": "message", "role": "user", "status": "completed"}
+        shown = [{"type": "input_image"} for _ in pictures]
+        item = Item({**view, "content": [{"type": "input_audio", "transcript": None}, *shown]})
+        item.clip = AudioClip(event.samples, HEARING_HZ)
+        item.turn = (await asyncio.to_thread(self.keeping.said, event.samples, HEARING_HZ, pictures)).id
+        self.tell("input_audio_buffer.committed", item_id=name, previous_item_id=next(reversed(self._items), None))
+        self._add_item(item)
+        self._done_item(item)
+        if self.settings.transcription is not None:
+            self._untranscribed.append(name)
+            self._loop.call_later(TRANSCRIBE_AFTER_SEC, self._transcribe)
+
+    async def _tell_started(self, event: ReplyStarted) -> None:
+        kept = await asyncio.to_thread(self.keeping.begun)
+        name = new_id("item")
+        view = {"id": name, "object": "realtime.item", "type": "message", "role": "assistant"}
+        item = Item({**view, "status": "in_progress", "content": []}, kept.id, event.reply)
+        metadata = self._asked.pop("metadata", None) if event.turn is None else None
+        response = Response(new_id("resp"), item, event.options, metadata)
+        self._responses[event.reply] = response
+        self.tell("response.created", response=self._response_view(response))
+        self.tell("rate_limits.updated", rate_limits=[])
+        at = {"response_id": response.id, "output_index": 0}
+        self.tell("response.output_item.added", item=item.view, **at)
+        self._add_item(item)
+        part = {"type": "audio", "transcript": ""} if self._speaks(response) else {"type": "text", "text": ""}
+        self.tell("response.content_part.added", item_id=name, content_index=0, part=part, **at)
+
+    async def _tell_reply(self, response: Response, event: ReplyEvent, ids: tuple[int, ...]) -> None:
+        at = {"response_id": response.id, "item_id": response.item.view["id"], "output_index": 0, "content_index": 0}
+        told, speaks = event.event, self._speaks(response)
+        if isinstance(told, TextDelta):
+            response.text += told.text
+            kind = "response.output_audio_transcript.delta" if speaks else "response.output_text.delta"
+            self.tell(kind, delta=told.text, **at)
+        elif isinstance(told, SpeechChunk):
+            samples = told.samples
+            if told.rate_hz != RATE_HZ:
+                samples = soxr.resample(samples, told.rate_hz, RATE_HZ)
+            pcm = pcm16(samples)
+            response.pcm.append(pcm)
+            self.tell("response.output_audio.delta", delta=base64.b64encode(pcm).decode(), **at)
+        else:
+            await self._tell_done(response, told, ids, event.reply, at)
+
+    async def _tell_done(
+        self, response: Response, done: ResponseDone, ids: tuple[int, ...], number: int, at: dict[str, Any]
+    ) -> None:
+        speaks, item = self._speaks(response), response.item
+        text = response.full = done.text or response.text
+        rest = text[len(response.text) :] if text.startswith(response.text) else ""
+        if rest:  # text of the last tokens of a reply that was stopped
+            self.tell(f"response.output_{'audio_transcript' if speaks else 'text'}.delta", delta=rest, **at)
+        if speaks:
+            self.tell("response.output_audio.done", **at)
+            self.tell("response.output_audio_transcript.done", transcript=text, **at)
+            part = {"type": "audio", "transcript": text}
+            item.view["content"] = [{"type": "output_audio", "transcript": text}]
+        else:
+            self.tell("response.output_text.done", text=text, **at)
+            part = {"type": "text", "text": text}
+            item.view["content"] = [{"type": "output_text", "text": text}]
+        item.view["status"] = "completed" if done.status == "completed" else "incomplete"
+        self.tell("response.content_part.done", part=part, **at)
+        fields: dict[str, Any] = {
+            "status": done.status,
+            "error": done.error,
+            "usage": vars(done.usage),
+            "timings_ms": {
+                "first_text": done.first_text_ms,
+                "first_audio": done.first_audio_ms,
+                "total": done.total_ms,
+                **response.timings_ms,
+            },
+        }
+        assert item.turn is not None
+
+        def keep() -> None:
+            if response.pcm:
+                fields["speech"] = self.keeping.sound(b"".join(response.pcm), RATE_HZ)
+            assert item.turn is not None
+            self.keeping.ended(item.turn, text, ids, **fields)
+
+        await asyncio.to_thread(keep)
+        self.tell("response.output_item.done", item=item.view, response_id=response.id, output_index=0)
+        self._done_item(item)
+        response.done = _outcome(done, number in self._cancels)
+        self.tell("response.done", response=self._response_view(response))
+        self._transcribe()
+
+    def _tell_timing(self, event: TurnTiming) -> None:
+        response = self._responses[event.reply]
+        timing = {name: _rounded(value) for name, value in vars(event).items() if name.endswith("_ms")}
+        response.timings_ms = timing
+        self.tell(
+            "tandem.turn.timing",
+            response_id=response.id,
+            item_id=response.item.view["id"],
+            answered_early=event.early,
+            **timing,
+        )
+        self._transcribe()
+
+    async def _tell_cut(self, event: Interrupted, ids: tuple[int, ...]) -> None:
+        response = self._responses[event.reply]
+        item = response.item
+        full = response.full
+        unheard = full[len(event.text) :] if full.startswith(event.text) else ""
+        assert item.turn is not None
+        await asyncio.to_thread(
+            self.keeping.ended,
+            item.turn,
+            event.text,
+            ids,
+            unheard=unheard or None,
+            heard_ms=round(event.played_ms),
+            status="cancelled",
+        )
+        if self._speaks(response):
+            item.view["content"] = [{"type": "output_audio", "transcript": event.text}]
+            self.tell(
+                "conversation.item.truncated",
+                item_id=item.view["id"],
+                content_index=0,
+                audio_end_ms=round(event.played_ms),
+            )
+
+    # --- the user's words ---------------------------------------------------------------------------------
+
+    def _transcribe(self) -> None:
+        while self._untranscribed and not self.closed:
+            self._watch(self._write_down(self._untranscribed.pop(0)))
+
+    async def _write_down(self, name: str) -> None:
+        item = self._items.get(name)
+        if item is None or item.clip is None:
+            return
+        clip, at = item.clip, {"item_id": name, "content_index": 0}
+        kind = "conversation.item.input_audio_transcription"
+        pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+
+        def work() -> None:
+            end: Exception | None = None
+            try:
+                for piece in transcribe(self._assistant.checkpoint, clip, lambda: not self.closed):
+                    self._loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            except Exception as error:
+                end = error
+            self._loop.call_soon_threadsafe(pieces.put_nowait, end)
+
+        running = asyncio.ensure_future(asyncio.to_thread(work))
+        text = ""
+        while isinstance(piece := await pieces.get(), str):
+            text += piece
+            self.tell(f"{kind}.delta", delta=piece, **at)
+        await running
+        if piece is not None:
+            log.warning("a turn could not be written down: %s", piece)
+            error = {"type": "server_error", "code": "transcription_failed", "message": str(piece)[:300]}
+            self.tell(f"{kind}.failed", error=error, **at)
+            return
+        text = text.strip()
+        item.view["content"][0]["transcript"] = text
+        if item.turn is not None:
+            with contextlib.suppress(HistoryError):
+                await asyncio.to_thread(self.keeping.history.update_turn, item.turn, transcript=text)
+        seconds = round(clip.duration_sec, 2)
+        self.tell(f"{kind}.completed", transcript=text, usage={"type": "duration", "seconds": seconds}, **at)
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """The client is gone: the reply stops, what was heard of it is kept, everything is let go."""
+        self.closed = True
+        quiet = asyncio.Event()
+
+        def look() -> None:
+            if self._call.quiet:
+                self._loop.call_soon_threadsafe(quiet.set)
+            else:
+                self._line.post(look, 0.02)
+
+        self._line.post(self._call.close)
+        self._line.post(look)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(quiet.wait(), 10)
+        self._events.put_nowait(None)
+        await self._following
+        await asyncio.to_thread(self._line.close)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends_whole = quiet.is_set() and self._conversation.turns and self._conversation.turns[-1].role == "assistant"
+        if ends_whole and self.keeping.head is not None and not self.settings.instructions:
+            self.replies.hand_over(self.keeping.head, self._conversation, self._assistant)
+
+    # --- small things --------------------------------------------------------------------------------------
+
+    @property
+    def _voice_hz(self) -> int:
+        token2wav = self._assistant.checkpoint.token2wav
+        return token2wav.rate_hz if token2wav is not None else RATE_HZ
+
+    def _speaks(self, response: Response) -> bool:
+        return response.options.speech and self._assistant.checkpoint.token2wav is not None
+
+    @staticmethod
+    def _ms(pcm: Sequence[bytes]) -> int:
+        return round(sum(map(len, pcm)) / 2 / RATE_HZ * 1000)
+
+    @staticmethod
+    def _turn_taking(settings: SessionSettings) -> tuple[Any, ...]:
+        return settings.manual, settings.threshold, settings.prefix_padding_ms, settings.silence_duration_ms
+
+    def _detector(self) -> TurnDetector:
+        settings = self.settings
+        return TurnDetector(
+            SileroDetector(),
+            TurnSettings(
+                begin=settings.threshold,
+                end=min(settings.threshold, max(0.05, settings.threshold - 0.15)),
+                patience_ms=settings.silence_duration_ms,
+                before_ms=settings.prefix_padding_ms,
+                pause_ms=min(PAUSE_MS, settings.silence_duration_ms),
+            ),
+        )
+
+    def _call_settings(self) -> CallSettings:
+        settings = self.settings
+        return CallSettings(
+            detection="manual" if settings.manual else "vad",
+            answer=settings.create_response,
+            interrupt=settings.interrupt_response,
+            longest_turn_sec=MOST_BUFFERED_SEC,
+        )
+
+    def _options(self) -> ResponseOptions:
+        options, settings = self._assistant.options, self.settings
+        limit = min(settings.max_output_tokens or options.max_text_tokens, options.max_text_tokens)
+        voice = settings.voice or options.voice
+        return replace(options, voice=voice, speech=options.speech and settings.speech, max_text_tokens=limit)
+
+    def _item(self, name: Any) -> Item:
+        if not isinstance(name, str) or name not in self._items:
+            raise ClientError("there is no such item", "item_not_found", "item_id")
+        return self._items[name]
+
+    def _add_item(self, item: Item) -> None:
+        previous = next(reversed(self._items), None)
+        self._items[item.view["id"]] = item
+        self.tell("conversation.item.added", item=dict(item.view), previous_item_id=previous)
+
+    def _done_item(self, item: Item) -> None:
+        names = list(self._items)
+        place = names.index(item.view["id"])
+        previous = names[place - 1] if place else None
+        self.tell("conversation.item.done", item=dict(item.view), previous_item_id=previous)
+
+    def _response_view(self, response: Response) -> dict[str, Any]:
+        speaks = self._speaks(response)
+        return {
+            "id": response.id,
+            "object": "realtime.response",
+            "status": "in_progress",
+            "status_details": None,
+            "output": [response.item.view] if response.done else [],
+            "conversation_id": self.keeping.conversation,
+            "output_modalities": ["audio" if speaks else "text"],
+            "max_output_tokens": response.options.max_text_tokens,
+            "metadata": response.metadata,
+            "usage": None,
+            **(response.done or {}),
+        }
+
+    def _watch(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _outcome(done: ResponseDone, by_client: bool) -> dict[str, Any]:
+    """status, status_details and usage of a response that has ended."""
+    status = {"completed": "completed", "length": "incomplete", "cancelled": "cancelled", "failed": "failed"}[
+        done.status
+    ]
+    details: dict[str, Any] = {"type": status}
+    if status == "incomplete":
+        details["reason"] = "max_output_tokens"
+    elif status == "cancelled":
+        details["reason"] = "client_cancelled" if by_client else "turn_detected"
+    elif status == "failed":
+        details["error"] = {"type": "server_error", "code": "failed", "message": done.error}
+    usage = done.usage
+    spent = usage.text_tokens + usage.codes
+    return {
+        "status": status,
+        "status_details": details,
+        "usage": {
+            "total_tokens": usage.prompt_tokens + spent,
+            "input_tokens": usage.prompt_tokens,
+            "output_tokens": spent,
+            "input_token_details": {"cached_tokens": max(0, usage.prompt_tokens - usage.prefill_tokens)},
+            "output_token_details": {"text_tokens": usage.text_tokens, "audio_tokens": usage.codes},
+        },
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+HANDLERS: dict[str, Any] = {
+    "session.update": Session._update,
+    "input_audio_buffer.append": Session._append,
+    "input_audio_buffer.commit": Session._commit,
+    "input_audio_buffer.clear": Session._clear,
+    "input_video_buffer.append": Session._show,
+    "conversation.item.create": Session._create_item,
+    "conversation.item.truncate": Session._truncate,
+    "conversation.item.delete": Session._delete,
+    "conversation.item.retrieve": Session._retrieve,
+    "response.create": Session._respond,
+    "response.cancel": Session._cancel,
+    "tandem.playback.update": Session._played,
+}

@@ -1,0 +1,283 @@
+"""The realtime protocol over a real socket: a stock client's conversation, every event's shape, bad input, loss."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from websockets.sync.client import ClientConnection, connect
+
+from tests.browser import ROOT, RunningServer
+
+QUESTION = ROOT / "docs" / "samples" / "question.wav"
+RATE_HZ = 24_000
+PIECE = RATE_HZ // 25
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("server") / "data"
+    flags = ("--seed", "0", "--max-tokens", "24", "--record", str(folder.parent / "calls"))
+    with contextlib.closing(RunningServer(folder, tiny_checkpoint, *flags)) as running:
+        yield running
+
+
+def question(silence_sec: float = 1.0) -> np.ndarray:
+    """A recorded question with silence after it, int16 at 24 kHz."""
+    speech, rate = soundfile.read(QUESTION, dtype="float32")
+    speech = soxr.resample(speech, rate, RATE_HZ)
+    quiet = np.zeros(int(silence_sec * RATE_HZ), np.float32)
+    return (np.concatenate([quiet[: RATE_HZ // 4], speech, quiet]) * 32767).astype("<i2")
+
+
+class Client:
+    """A client that checks every event against the shapes of OpenAI's own client."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.events: list[dict[str, Any]] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"type": kind, **fields}))
+
+    def hear(self, pcm: np.ndarray) -> None:
+        for start in range(0, len(pcm), PIECE):
+            self.send(
+                "input_audio_buffer.append", audio=base64.b64encode(pcm[start : start + PIECE].tobytes()).decode()
+            )
+
+    def next(self, timeout: float = 30) -> dict[str, Any]:
+        event = json.loads(self.socket.recv(timeout=timeout))
+        check_shape(event)
+        self.events.append(event)
+        return event
+
+    def until(self, kind: str, timeout: float = 30) -> dict[str, Any]:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            event = self.next(timeout)
+            if event["type"] == kind:
+                return event
+            assert event["type"] != "error" or kind == "error", event
+        raise AssertionError(f"{kind} did not come")
+
+    def kinds(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+
+def check_shape(event: dict[str, Any]) -> None:
+    """Raises where the event is not one of OpenAI's server events, or not of its shape."""
+    from openai.types.realtime import RealtimeServerEvent
+    from pydantic import TypeAdapter
+
+    if event["type"] in ("tandem.turn.timing", "conversation.item.retrieved"):
+        return
+    found = TypeAdapter(RealtimeServerEvent).validate_python(event)
+    assert getattr(found, "type", None) == event["type"]
+
+
+@contextlib.contextmanager
+def call(server: RunningServer, query: str = "", **headers: str) -> Iterator[Client]:
+    address = f"{server.url.replace('http', 'ws')}/v1/realtime?model=any{query}"
+    with connect(address, additional_headers=headers, max_size=None) as socket:
+        yield Client(socket)
+
+
+def manual(client: Client, **session: Any) -> None:
+    client.until("session.created")
+    client.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}, **session})
+    client.until("session.updated")
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")  # by openai, with websockets 17
+def test_a_stock_client_holds_a_conversation_of_three_spoken_turns(server: RunningServer) -> None:
+    from openai import OpenAI
+
+    address = server.url.replace("http", "ws") + "/v1"
+    client = OpenAI(api_key="none is needed", base_url=server.url + "/v1", websocket_base_url=address)
+    pcm = question()
+    detection = {"type": "server_vad", "silence_duration_ms": 300}
+    with client.realtime.connect(model="omni-nano") as connection:
+        created = connection.recv()
+        assert created.type == "session.created"
+        audio: Any = {"input": {"turn_detection": detection, "transcription": {"model": "omni-nano"}}}
+        connection.session.update(session={"type": "realtime", "audio": audio})
+        for _ in range(3):
+            for start in range(0, len(pcm), PIECE):
+                piece = base64.b64encode(pcm[start : start + PIECE].tobytes()).decode()
+                connection.input_audio_buffer.append(audio=piece)
+            kinds: list[str] = []
+            speech, text, spoken, written = b"", "", None, None
+            while "response.done" not in kinds or written is None:
+                event: Any = connection.recv()
+                kinds.append(event.type)
+                assert event.type != "error", event
+                if event.type == "response.output_audio.delta":
+                    speech += base64.b64decode(event.delta)
+                elif event.type == "response.output_audio_transcript.delta":
+                    text += event.delta
+                elif event.type == "conversation.item.input_audio_transcription.completed":
+                    written = event.transcript
+                elif event.type == "response.output_item.added":
+                    spoken = event.item.id
+                elif event.type == "response.done":
+                    assert event.response.status in ("completed", "incomplete")
+                    assert event.response.output[0].content[0].transcript == text
+            order = [
+                "input_audio_buffer.speech_started",
+                "input_audio_buffer.speech_stopped",
+                "input_audio_buffer.committed",
+                "conversation.item.added",
+                "response.created",
+                "response.output_item.added",
+                "response.content_part.added",
+                "response.output_audio.delta",
+                "response.output_audio.done",
+                "response.output_audio_transcript.done",
+                "response.content_part.done",
+                "response.output_item.done",
+                "response.done",
+            ]
+            assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+            assert len(speech) > 4800 and text
+            assert kinds.count("response.created") == 1, "one reply a turn"
+            played: Any = {"type": "tandem.playback.update", "item_id": spoken, "played_ms": 1e7}
+            connection.send(played)
+
+
+def test_turns_of_a_call_are_turns_of_the_conversation(server: RunningServer) -> None:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        conversation = http.post("/api/conversations", json={}).json()["id"]
+        with call(server, f"&conversation={conversation}") as client:
+            manual(client)
+            client.hear(question(0.1))
+            client.send("input_audio_buffer.commit")
+            client.until("input_audio_buffer.committed")
+            body = {"text": "Hello", "parent": None}
+            assert http.post(f"/api/conversations/{conversation}/turns", json=body).status_code == 409
+            client.send("response.create", response={"output_modalities": ["text"]})
+            done = client.until("response.done")["response"]
+            said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "And now?"}]}
+            client.send("conversation.item.create", item=said)
+            client.send("response.create", response={"output_modalities": ["text"]})
+            again = client.until("response.done")["response"]
+        turns = http.get(f"/api/conversations/{conversation}").json()["turns"]
+        assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2
+        assert turns[0]["parts"][0]["kind"] == "audio" and turns[2]["text"] == "And now?"
+        assert [turns[1]["text"], turns[3]["text"]] == [
+            done["output"][0]["content"][0]["text"],
+            again["output"][0]["content"][0]["text"],
+        ]
+        until = time.monotonic() + 10
+        more = {"text": "More?", "parent": turns[-1]["id"]}
+        while http.post(f"/api/conversations/{conversation}/turns", json=more).status_code != 201:
+            assert time.monotonic() < until, "typing goes on after the call"
+            time.sleep(0.1)
+
+
+def test_a_cut_reply_is_remembered_as_far_as_it_was_heard(server: RunningServer) -> None:
+    with call(server) as client:
+        manual(client)
+        client.hear(question(0.1))
+        client.send("input_audio_buffer.commit")
+        client.send("response.create")
+        delta = client.until("response.output_audio.delta")
+        client.until("response.done")
+        name = delta["item_id"]
+        client.send("conversation.item.truncate", item_id=name, content_index=0, audio_end_ms=300)
+        cut = client.until("conversation.item.truncated")
+        assert cut["audio_end_ms"] == 300
+        client.send("conversation.item.retrieve", item_id=name)
+        heard = client.until("conversation.item.retrieved")["item"]["content"][0]["transcript"]
+        whole = next(e for e in client.events if e["type"] == "response.output_audio_transcript.done")["transcript"]
+        assert whole.startswith(heard) and len(heard) < len(whole)
+        conversation = next(e for e in client.events if e["type"] == "response.done")["response"]["conversation_id"]
+        turn = httpx.get(f"{server.url}/api/conversations/{conversation}").json()["turns"][-1]
+        assert (turn["text"], turn["unheard"], turn["heard_ms"]) == (heard, whole[len(heard) :], 300)
+
+
+BAD: list[tuple[str, str]] = [
+    ("{", "invalid_json"),
+    ("[" * 100_000, "invalid_json"),
+    ('{"type": "session.delete"}', "unknown_event"),
+    ('{"no": "type"}', "invalid_event"),
+    ('{"type": "input_audio_buffer.append", "audio": "%%%"}', "invalid_audio"),
+    ('{"type": "input_audio_buffer.append", "audio": "AAAA"}', "invalid_audio"),
+    ('{"type": "input_audio_buffer.append"}', "invalid_event"),
+    ('{"type": "input_audio_buffer.commit"}', "input_audio_buffer_commit_empty"),
+    ('{"type": "input_video_buffer.append", "image": "AAAA", "timestamp_ms": 1}', "invalid_image"),
+    ('{"type": "input_video_buffer.append", "image": "AAAA", "timestamp_ms": NaN}', "invalid_value"),
+    ('{"type": "response.cancel"}', "response_cancel_not_active"),
+    ('{"type": "conversation.item.truncate", "item_id": "x", "content_index": 0, "audio_end_ms": 1}', "item_not_found"),
+    ('{"type": "conversation.item.delete", "item_id": "x"}', "item_not_found"),
+    ('{"type": "session.update", "session": {"type": "realtime", "max_output_tokens": 0}}', "invalid_value"),
+    ('{"type": "session.update", "session": {"type": "realtime", "tools": [{"type": "function"}]}}', "unsupported"),
+    (
+        '{"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": '
+        '[{"type": "input_image", "image_url": "http://127.0.0.1/x.png"}]}}',
+        "invalid_image",
+    ),
+]
+
+
+def test_what_is_wrong_with_an_event_is_told_and_ends_nothing(server: RunningServer) -> None:
+    with call(server) as client:
+        client.until("session.created")
+        for text, code in BAD:
+            client.socket.send(text)
+            error = client.until("error")["error"]
+            assert (error["type"], error["code"]) == ("invalid_request_error", code), text[:80]
+            assert "/" not in error["message"].replace("and/or", ""), "no path is told"
+        client.socket.send(b"\0\1")
+        assert client.until("error")["error"]["code"] == "invalid_event"
+        client.send("session.update", session={"type": "realtime"}, event_id="mine")
+        client.until("session.updated")
+        client.send("nonsense", event_id="mine")
+        assert client.until("error")["error"]["event_id"] == "mine"
+
+
+def test_another_pages_socket_is_refused(server: RunningServer) -> None:
+    from websockets.exceptions import InvalidStatus
+
+    with pytest.raises(InvalidStatus), call(server, Origin="http://elsewhere.example"):
+        pass
+    with call(server, "&conversation=0123456789abcdef01234567") as client:
+        assert client.next()["error"]["code"] == "conversation_not_found"
+    with call(server, Origin=server.url) as client:
+        client.until("session.created")
+
+
+def test_a_full_house_refuses_politely_and_a_lost_client_comes_back(server: RunningServer) -> None:
+    from websockets.exceptions import ConnectionClosed
+
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(call(server)) for _ in range(4)]
+        names = [client.until("session.created")["session"]["id"] for client in clients]
+        with call(server) as client:
+            assert client.next()["error"]["code"] == "too_many_calls"
+            with pytest.raises(ConnectionClosed) as closed:
+                client.socket.recv(timeout=5)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
+        clients[0].send("session.update", session={"type": "realtime", "instructions": "Be brief."})
+        clients[0].until("session.updated")
+        clients[0].socket.socket.close()  # without a goodbye
+        until = time.monotonic() + 10
+        while True:
+            with call(server, f"&session={names[0]}") as client:
+                first = client.next()
+                if first["type"] == "session.created":
+                    assert first["session"]["id"] == names[0]
+                    assert first["session"]["instructions"] == "Be brief."
+                    break
+            assert time.monotonic() < until
+            time.sleep(0.2)
