@@ -135,7 +135,7 @@ export class Transcript {
     if (turn.status === "answering") {
       return [turn.html || reasoning ? null : el("p", { class: "thinking" }, word("thinking")), reasoning, text].filter(Boolean);
     }
-    if (turn.unheard) text.append(el("p", { class: "unheard", title: word("unheard") }, el("span", { class: "spoken-only" }, `${word("unheard")}: `), turn.unheard));
+    if (turn.unheard) text.append(el("p", { class: "unheard", title: word("unheard") }, el("span", { class: "why" }, word("unheard")), turn.unheard));
     const note = turn.status === "cancelled" || turn.status === "length" ? word(turn.status) : null;
     return [
       reasoning,
