@@ -112,6 +112,8 @@ def test_captions_keep_step_with_the_sound_and_barge_in_stops_it_at_once(page: P
     silent = played(page)
     assert (cut["item_id"], cut["content_index"]) == ("item_2", 0)
     assert cut["audio_end_ms"] == pytest.approx(silent / RATE_HZ * 1000, abs=200)
+    reports = [event["played_ms"] for event in script.of("tandem.playback.update")]
+    assert reports == sorted(reports) and 1000 < reports[-1] <= cut["audio_end_ms"]
     expect(state).to_contain_text("I hear you")
     expect(caption.locator(".unheard")).to_contain_text("where it was.")
     at = {"response_id": "resp_item_2", "item_id": "item_2", "output_index": 0, "content_index": 0}
@@ -179,6 +181,37 @@ def test_push_to_talk_sends_only_while_the_key_is_held(page: Page, server: Runni
     page.keyboard.press("Enter")
     typed = script.wait("conversation.item.create")["item"]
     assert typed["content"] == [{"type": "input_text", "text": "Typed instead"}]
+
+
+def test_a_call_is_held_with_the_keyboard_alone(page: Page, server: RunningServer) -> None:
+    script = ScriptedRealtime(page)
+    page.goto(server.url)
+    expect(page.locator("#message")).to_be_focused()
+    name = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim()"
+
+    def tab_to(wanted: str) -> None:
+        for _ in range(15):
+            page.keyboard.press("Tab")
+            if page.evaluate(name) == wanted:
+                return
+        raise AssertionError(f"Tab does not reach {wanted}")
+
+    tab_to("Start a call")
+    page.keyboard.press("Enter")
+    script.wait("input_audio_buffer.append", 3)
+    expect(page.locator(".call")).to_be_focused()
+    script.reply("item_1", REPLY, tone(5), whole=False)
+    expect(page.locator(".call .state")).to_contain_text("Speaking")
+    page.keyboard.press("Escape")
+    assert script.wait("conversation.item.truncate")["item_id"] == "item_1"
+    script.wait("response.cancel")
+    expect(page.locator(".call .state")).to_have_text("Listening")
+    tab_to("Mute the microphone")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Unmute the microphone")).to_be_focused()
+    tab_to("Hang up")
+    page.keyboard.press("Enter")
+    expect(page.locator(".call")).to_be_hidden()
 
 
 def test_a_lost_connection_is_taken_up_again_and_a_server_error_is_told(page: Page, server: RunningServer) -> None:

@@ -125,11 +125,6 @@ class Replies:
         """The reply that is being made."""
         return self._by_conversation.get(conversation)
 
-    def continued(self, turns: list[Turn], assistant: Assistant) -> tuple[Conversation, str]:
-        """The conversation after `turns` for a call to go on with, which nobody else uses then, and the vocabulary of
-        its ids. Reads media and computes: not in the event loop."""
-        return self._conversation(turns, assistant), self._vocabulary
-
     def cancel(self, turn: str) -> None:
         for reply in self._by_conversation.values():
             if reply.turn.id == turn:

@@ -37,7 +37,7 @@ def turn_view(turn: Turn, before: Sequence[Turn], all_turns: Sequence[Turn]) -> 
         "timings_ms": turn.timings_ms,
         "transcript": turn.transcript,
         "heard_ms": turn.heard_ms,
-        "inspected": bool(turn.inspection),
+        "inspected": bool(turn.inspection or turn.timings_ms),
     }
     if turn.role == "assistant":
         view["html"] = render(turn.text, clip_before(before))

@@ -8,8 +8,9 @@ const CHOICES = "tandem.call";
 const PATIENCE = [200, 300, 500, 800, 1200];
 
 export class CallPanel {
-  // begun(): resolves to the id of the open conversation. settings(): {voice, model}. ended(): the call is over.
-  constructor(place, { begun, settings, ended }) {
+  // kept(): the server has written down more of the call. begun(): resolves to the id of the open conversation. settings(): {voice, model}. ended(): the call is over.
+  constructor(place, { begun, settings, kept, ended }) {
+    this.kept = kept;
     this.begun = begun;
     this.settings = settings;
     this.ended = ended;
@@ -69,6 +70,7 @@ export class CallPanel {
     call.on("level", ({ level, silence }) => this.meter(level, silence));
     call.on("caption", (caption) => this.caption(caption));
     call.on("latency", (latency) => this.latency(latency));
+    call.on("kept", () => this.kept());
     call.on("pictures", () => this.showPictures());
     call.on("problem", ({ text, final }) => (final ? this.explain(text, true) : this.warn(text)));
   }

@@ -2,7 +2,8 @@
 //   state {state}              connecting, listening, hearing, thinking, speaking, reconnecting, ended
 //   level {level, silence}     of the microphone, 0…1; silence: how much of the patience at the end of a turn has passed
 //   caption {who, text, heard} who: "user" or "assistant"; heard: characters of it that were heard
-//   latency {turn, firstMs, decidedMs}
+//   latency {turn, firstMs, decidedMs}   first sound, and the server's decision that the turn was over, since its last word
+//   kept {}                    the server has written down more of the conversation
 //   problem {text}             one line for the user; the call goes on unless it ended
 
 import { Caption, Pace } from "./captions.js";
@@ -11,6 +12,7 @@ import { SpeechPlayer } from "./player.js";
 import { word } from "./words.js";
 
 const RESUME_MS = 20000;
+const REPORT_MS = 200;
 const MOST_UNSENT_BYTES = 256 * 1024;
 
 export class Call extends EventTarget {
@@ -209,6 +211,7 @@ export class Call extends EventTarget {
     const caption = this.captions.get(turn);
     if (!caption || caption.cut) return;
     caption.playedSec = heardMs / 1000;
+    if (heardMs - (this.reportedMs ?? -1000) >= REPORT_MS || heardMs < this.reportedMs) this.report(turn, heardMs);
     if (!this.audible && heardMs >= 0) {
       this.audible = true;
       this.setState("speaking");
@@ -225,10 +228,17 @@ export class Call extends EventTarget {
     this.stoppedAt = this.decidedMs = undefined;
   }
 
+  // The server learns what was heard while it is being heard, also in case this page goes away.
+  report(item, heardMs) {
+    this.reportedMs = heardMs;
+    this.send("tandem.playback.update", { item_id: item, played_ms: heardMs });
+  }
+
   finished({ turn }) {
     const caption = this.captions.get(turn);
     if (caption) {
       caption.playedSec = caption.sec;
+      this.report(turn, Math.ceil(caption.sec * 1000));
       this.caption(caption);
     }
     if (this.state === "speaking") this.setState("listening");
@@ -276,7 +286,10 @@ const HANDLERS = {
     call.spoken.text += delta;
     call.tell("caption", { who: "user", item, text: call.spoken.text, heard: call.spoken.text.length });
   },
+  "conversation.item.done": (call) => call.tell("kept", {}),
+  "conversation.item.truncated": (call) => call.tell("kept", {}),
   "conversation.item.input_audio_transcription.completed": (call, { item_id: item, transcript }) => {
+    call.tell("kept", {});
     call.tell("caption", { who: "user", item, text: transcript, heard: transcript.length });
   },
   "response.created": (call, { response }) => {
@@ -303,6 +316,7 @@ const HANDLERS = {
   },
   "response.done": (call, { response }) => {
     call.responding = null;
+    call.tell("kept", {});
     if (response.status === "failed") call.tell("problem", { text: response.status_details?.error?.message ?? word("call failed") });
     if (call.player.turn === null && call.state === "thinking") call.setState("listening");
   },

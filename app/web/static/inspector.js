@@ -3,7 +3,7 @@
 import { button, el } from "./dom.js";
 import { call } from "./server.js";
 import { timeline } from "./timeline.js";
-import { waterfall } from "./waterfall.js";
+import { marksOf, waterfall } from "./waterfall.js";
 import { word } from "./words.js";
 
 export class Inspector {
@@ -44,7 +44,7 @@ export class Inspector {
 
   sections(found, turn) {
     const parts = [section(word("route"), route(found, turn))];
-    if (found.marks_ms) parts.push(section(word("latency"), waterfall(found)));
+    if (marksOf(found)) parts.push(section(word("latency"), waterfall(found)));
     if (found.layout) parts.push(section(word("timeline"), timeline(found, turn)));
     parts.push(section(word("figures"), figures(found)));
     const raw = el("pre", { tabindex: "0" });

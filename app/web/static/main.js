@@ -38,7 +38,7 @@ class Page {
         this.transcript.setSpeed(value);
       },
     });
-    this.panel = new CallPanel(this.main, { begun: () => this.begun(), settings: () => this.callSettings(), ended: () => this.callEnded() });
+    this.panel = new CallPanel(this.main, { begun: () => this.begun(), settings: () => this.callSettings(), kept: () => this.readSoon(), ended: () => this.callEnded() });
     this.composer = new Composer(this.main, {
       call: hello.calls ? () => this.startCall() : null,
       send: (question) => this.ask(question),
@@ -131,7 +131,8 @@ class Page {
   }
 
   showStop() {
-    this.composer.setAnswering(Boolean(this.running()) || this.player.turn !== null);
+    // A call's replies are stopped by talking, or with Escape.
+    this.composer.setAnswering(!this.panel.call && (Boolean(this.running()) || this.player.turn !== null));
   }
 
   // --- asking ---
@@ -163,12 +164,22 @@ class Page {
   }
 
   callSettings() {
-    return { model: this.engine.model.split("/").pop(), voice: this.settings.voice };
+    const { model, voices } = this.engine;
+    return { model: model.split("/").pop(), voice: voices.includes(this.settings.voice) ? this.settings.voice : undefined };
+  }
+
+  // The turns of a call are shown as the server keeps them.
+  readSoon() {
+    clearTimeout(this.reading);
+    this.reading = setTimeout(async () => {
+      if (this.conversation) await this.read(this.conversation);
+      this.sidebar.refresh();
+    }, 150);
   }
 
   callEnded() {
     this.composer.area.focus({ preventScroll: true });
-    if (this.conversation) this.read(this.conversation);
+    this.readSoon();
   }
 
   // Words and pictures that are sent during a call belong to it.

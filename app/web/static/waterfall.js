@@ -10,7 +10,6 @@ const ROW = 26;
 // Name of the row, the marks between which it works, and its colour's class.
 const STAGES = [
   ["stage wait", "asked", "begun", "wait"],
-  ["stage decide", "speech_end", "decided", "wait"],
   ["stage prepare", "begun", "appended", "prepare"],
   ["stage read", "appended", "read", "read"],
   ["stage write", "read", "last_text", "write", "first_text"],
@@ -19,10 +18,30 @@ const STAGES = [
   ["stage play", "first_audio", "heard", "play"],
 ];
 
+// Of a turn in a call: what is known are the firsts, from the moment the user fell silent. An answer may be begun before
+// the turn is decided.
+const CALL_STAGES = [
+  ["stage decide", "speech_end", "decided", "wait"],
+  ["stage read", "speech_end", "read", "read"],
+  ["stage write", "read", "first_text", "write"],
+  ["stage talk", "read", "first_code", "talk"],
+  ["stage voice", "first_code", "first_audio", "voice"],
+  ["stage play", "first_audio", "heard", "play"],
+];
+
+// The marks of a typed question, or those that follow from a call's timings; null where nothing was timed.
+export function marksOf({ marks_ms: marks, timings_ms: timings = {} }) {
+  if (marks) return marks;
+  if (timings.decided_ms === undefined) return null;
+  const known = { speech_end: 0, decided: timings.decided_ms, read: timings.read_ms, first_text: timings.first_text_ms, first_code: timings.first_code_ms, first_audio: timings.sent_ms ?? timings.first_sample_ms };
+  return Object.fromEntries(Object.entries(known).filter(([, ms]) => ms !== null && ms !== undefined));
+}
+
 export function waterfall(found) {
-  const marks = { ...found.marks_ms };
+  const marks = { ...marksOf(found) };
+  const stages = marks.speech_end === undefined ? STAGES : CALL_STAGES;
   if (found.heard_ms && marks.first_audio !== undefined) marks.heard = marks.first_audio + found.heard_ms;
-  const rows = STAGES.filter(([, from, to]) => marks[from] !== undefined && marks[to] > marks[from] + 0.5);
+  const rows = stages.filter(([, from, to]) => marks[from] !== undefined && marks[to] > marks[from] + 0.5);
   // Playing goes on long after everything is made; the axis ends a little after the last stage.
   const made = Math.max(...Object.entries(marks).filter(([name]) => name !== "heard").map(([, ms]) => ms), 1);
   const end = Math.min(made * 1.25, Math.max(made, marks.heard ?? 0));
