@@ -159,13 +159,16 @@ class Calls:
         from app.realtime.keeping import Keeping
         from app.realtime.session import Session
 
+        loop = asyncio.get_running_loop()
+
         def prepare() -> tuple[Any, Any]:
             checkpoint = assistant.checkpoint
-            keeping = Keeping(services.history, conversation, checkpoint.name, assistant.vocabulary)
-            path = services.history.path(conversation) if conversation is not None and keeping.head else []
+            author = {"model": checkpoint.name, "vocabulary": assistant.vocabulary}
+            keeping = Keeping(services.history, services.tabs, loop, conversation, **author)
+            path = keeping.before()
             if parked is not None and parked.settings.instructions:
                 return keeping, services.replies.read_again(path, assistant, parked.settings.instructions)
-            return keeping, services.replies.take(path, assistant)
+            return keeping, services.replies.continued(path, assistant)[0]
 
         keeping, live = await asyncio.to_thread(prepare)
         send: Callable[[dict[str, Any]], None] = line.send

@@ -1,70 +1,46 @@
-"""A call's turns in the history: the same turns, in the same conversation, as those that are typed.
-
-Methods wait for the disk; they are called in threads.
-"""
+"""The conversation of the history that a call is held in; made by the first turn where the client named none."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from app.history.records import MediaPart, Medium, Part, TextPart, Turn
-from app.history.spoken import pcm16_wav
+from app.history.records import Turn
 from app.history.store import History
-from app.realtime.protocol import pcm16
+from app.web.call_turns import CallTurns
+from app.web.live import Tabs
 
 
 class Keeping:
-    """conversation: None until the first turn makes one. head: the newest turn."""
+    """conversation: its id, None until there is one. model, vocabulary: who writes the replies, and in which ids."""
 
-    def __init__(self, history: History, conversation: str | None, model: str, vocabulary: str) -> None:
+    def __init__(
+        self, history: History, tabs: Tabs, loop: asyncio.AbstractEventLoop, conversation: str | None, **author: str
+    ) -> None:
         self.history = history
         self.conversation = conversation
-        self._model = model
-        self._vocabulary = vocabulary
-        self.head = history.conversation(conversation).head if conversation is not None else None
+        self._tabs = tabs
+        self._loop = loop
+        self._author = author
+        self._turns = CallTurns(history, tabs, loop, conversation) if conversation is not None else None
 
-    def begin(self) -> str:
-        """The conversation, made if there is none."""
-        if self.conversation is None:
+    @property
+    def turns(self) -> CallTurns:
+        """Where the call's turns are kept. Waits for the disk."""
+        if self._turns is None:
             self.conversation = self.history.create().id
-        return self.conversation
+            self._turns = CallTurns(self.history, self._tabs, self._loop, self.conversation)
+        return self._turns
 
-    def said(self, samples: np.ndarray, rate_hz: int, pictures: Sequence[bytes]) -> Turn:
-        """A spoken turn. pictures: encoded, in the order in which the model has them: all but the first behind the
-        sound."""
-        sound = MediaPart(self.sound(pcm16(samples), rate_hz), "speech.wav")
-        shown = [MediaPart(self.picture(data), "camera.jpg") for data in pictures]
-        return self._add("user", [*shown[:1], sound, *shown[1:]])
+    @property
+    def head(self) -> str | None:
+        return self.history.conversation(self.conversation).head if self.conversation is not None else None
 
-    def typed(self, content: Sequence[str | bytes]) -> Turn:
-        parts: list[Part] = [
-            TextPart(part) if isinstance(part, str) else MediaPart(self.picture(part), "picture") for part in content
-        ]
-        return self._add("user", parts)
+    def before(self) -> list[Turn]:
+        """The turns so far, oldest first."""
+        return self.turns.before() if self.conversation is not None else []
 
-    def begun(self) -> Turn:
-        return self._add("assistant", [TextPart("")], "answering", model=self._model)
-
-    def ended(self, turn: str, text: str, ids: Sequence[int] | None, **fields: Any) -> None:
-        self.history.update_turn(
-            turn, text=text, ids=None if ids is None else list(ids), vocabulary=self._vocabulary, **fields
-        )
-
-    def sound(self, pcm: bytes, rate_hz: int) -> Medium:
-        data = pcm16_wav(pcm, rate_hz)
-        digest = self.history.media.add(data)
-        seconds = len(pcm) / 2 / rate_hz
-        return self.history.keep(Medium(digest, "audio", "audio/wav", len(data), duration_sec=seconds))
-
-    def picture(self, data: bytes) -> Medium:
-        digest = self.history.media.add(data)
-        kind = "png" if data.startswith(b"\x89PNG") else "webp" if data[8:12] == b"WEBP" else "jpeg"
-        return self.history.keep(Medium(digest, "image", f"image/{kind}", len(data)))
-
-    def _add(self, role: Any, parts: Sequence[Part], status: Any = "completed", **fields: Any) -> Turn:
-        turn = self.history.add_turn(self.begin(), role, parts, self.head, status, **fields)
-        self.head = turn.id
-        return turn
+    def authored(self, ids: Sequence[int]) -> dict[str, Any]:
+        """Fields of a reply with these token ids."""
+        return {"ids": list(ids), **self._author}

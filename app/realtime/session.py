@@ -79,7 +79,6 @@ class Response:
     pcm: list[bytes] = field(default_factory=list)
     reason: str = "turn_detected"
     done: dict[str, Any] | None = None
-    full: str = ""
     timings_ms: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -116,7 +115,6 @@ class Session:
         self._untranscribed: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._resampler = soxr.ResampleStream(RATE_HZ, HEARING_HZ, 1, dtype="float32")
-        self._pictures: dict[int, bytes] = {}
         self._numbers = 0
         self._created = time.time()
         self.closed = False
@@ -191,7 +189,7 @@ class Session:
 
     async def _instruct(self) -> None:
         """Another system prompt: the conversation is read again, once."""
-        path = await asyncio.to_thread(self._path)
+        path = await asyncio.to_thread(self.keeping.before)
         system = self.settings.instructions or None
 
         def change() -> None:
@@ -199,10 +197,6 @@ class Session:
             self._call.replace(LiveDialogue(self._conversation, self._line))
 
         self._line.post(lambda: self._call.do(change))
-
-    def _path(self) -> list[Any]:
-        keeping = self.keeping
-        return keeping.history.path(keeping.conversation, keeping.head) if keeping.conversation and keeping.head else []
 
     async def _append(self, event: dict[str, Any]) -> None:
         samples = pcm_of(event["audio"])
@@ -221,9 +215,6 @@ class Session:
             picture = await asyncio.to_thread(self._decode, data)
         except TandemError as error:
             raise ClientError(str(error), "invalid_image", "image") from error
-        self._pictures[id(picture)] = data
-        while len(self._pictures) > 64:
-            self._pictures.pop(next(iter(self._pictures)))
         self._line.post(lambda: self._call.see(picture))
 
     async def _commit(self, event: dict[str, Any]) -> None:
@@ -262,16 +253,12 @@ class Session:
                 "items are added at the end: leave previous_item_id out", "unsupported", "previous_item_id"
             )
         content: list[Any] = []
-        kept: list[str | bytes] = []
         for part in given["content"]:
             kind = part.get("type", "input_text")
             if kind == "input_text" and part.get("text"):
                 content.append(part["text"])
-                kept.append(part["text"])
             elif kind == "input_image":
-                data = picture_bytes(part.get("image_url"))
-                content.append(await asyncio.to_thread(self._decode, data))
-                kept.append(data)
+                content.append(await asyncio.to_thread(self._decode, picture_bytes(part.get("image_url"))))
             elif kind == "input_audio" and part.get("audio"):
                 samples = soxr.resample(pcm_of(part["audio"]), RATE_HZ, HEARING_HZ).astype(np.float32)
                 if len(samples) > MOST_BUFFERED_SEC * HEARING_HZ:
@@ -289,12 +276,17 @@ class Session:
         clips = [part for part in content if isinstance(part, AudioClip)]
         if role == "user":
             if clips and len(content) == 1:
-                record = await asyncio.to_thread(self.keeping.said, clips[0].samples, HEARING_HZ, [])
+                samples = clips[0].samples
+                item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(samples, HEARING_HZ))
             elif clips:
                 raise ClientError("a sound stands alone in its item", "unsupported", "item.content")
             else:
-                record = await asyncio.to_thread(self.keeping.typed, kept)
-            item.turn = record.id
+                text = "\n".join(part for part in content if isinstance(part, str))
+                pictures = [part.pixels for part in content if isinstance(part, Picture)]
+                turn = Turn(
+                    role, (*(part for part in content if isinstance(part, Picture)), *((text,) if text else ()))
+                )
+                item.turn = await asyncio.to_thread(lambda: self.keeping.turns.typed(text, pictures))
         added: asyncio.Future[TandemError | None] = self._loop.create_future()
 
         def then(error: TandemError | None) -> None:
@@ -331,11 +323,7 @@ class Session:
         if item.turn is not None:
             if any(one.turn == item.turn and one.view["status"] == "in_progress" for one in self._items.values()):
                 raise ClientError("the reply is being made: cancel it first", param="item_id")
-            keeping, turn = self.keeping, item.turn
-            record = await asyncio.to_thread(keeping.history.turn, turn)
-            if keeping.head == turn:
-                keeping.head = record.parent
-            await asyncio.to_thread(keeping.history.remove_turn, turn)
+            await asyncio.to_thread(self.keeping.history.remove_turn, item.turn)
             await self._instruct()
         del self._items[event["item_id"]]
         self.tell("conversation.item.deleted", item_id=event["item_id"])
@@ -443,19 +431,18 @@ class Session:
         else:
             assert isinstance(event, Played)
             response = self._responses[event.reply]
-            if response.pcm and response.item.turn is not None:
-                await asyncio.to_thread(
-                    self.keeping.history.update_turn, response.item.turn, heard_ms=self._ms(response.pcm)
-                )
+            turn = response.item.turn
+            if response.pcm and turn is not None:
+                await asyncio.to_thread(self.keeping.turns.played, turn, self._ms(response.pcm))
 
     async def _tell_turn(self, event: TurnCommitted) -> None:
         name = self._turn_items.pop(event.turn)
-        pictures = [self._pictures[id(one)] for one in event.pictures if id(one) in self._pictures]
+        pictures = [picture.pixels for picture in event.pictures]
         view = {"id": name, "object": "realtime.item", "type": "message", "role": "user", "status": "completed"}
         shown = [{"type": "input_image"} for _ in pictures]
         item = Item({**view, "content": [{"type": "input_audio", "transcript": None}, *shown]})
         item.clip = AudioClip(event.samples, HEARING_HZ)
-        item.turn = (await asyncio.to_thread(self.keeping.said, event.samples, HEARING_HZ, pictures)).id
+        item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(event.samples, HEARING_HZ, pictures))
         self.tell("input_audio_buffer.committed", item_id=name, previous_item_id=next(reversed(self._items), None))
         self._add_item(item)
         self._done_item(item)
@@ -464,10 +451,10 @@ class Session:
             self._loop.call_later(TRANSCRIBE_AFTER_SEC, self._transcribe)
 
     async def _tell_started(self, event: ReplyStarted) -> None:
-        kept = await asyncio.to_thread(self.keeping.begun)
+        kept = await asyncio.to_thread(lambda: self.keeping.turns.answering())
         name = new_id("item")
         view = {"id": name, "object": "realtime.item", "type": "message", "role": "assistant"}
-        item = Item({**view, "status": "in_progress", "content": []}, kept.id, event.reply)
+        item = Item({**view, "status": "in_progress", "content": []}, kept, event.reply)
         metadata = self._asked.pop("metadata", None) if event.turn is None else None
         response = Response(new_id("resp"), item, event.options, metadata)
         self._responses[event.reply] = response
@@ -484,9 +471,11 @@ class Session:
         told, speaks = event.event, self._speaks(response)
         if isinstance(told, TextDelta):
             response.text += told.text
+            self.keeping.turns.wrote(told.text)
             kind = "response.output_audio_transcript.delta" if speaks else "response.output_text.delta"
             self.tell(kind, delta=told.text, **at)
         elif isinstance(told, SpeechChunk):
+            self.keeping.turns.said(told.samples, told.rate_hz)
             samples = told.samples
             if told.rate_hz != RATE_HZ:
                 samples = soxr.resample(samples, told.rate_hz, RATE_HZ)
@@ -500,7 +489,7 @@ class Session:
         self, response: Response, done: ResponseDone, ids: tuple[int, ...], number: int, at: dict[str, Any]
     ) -> None:
         speaks, item = self._speaks(response), response.item
-        text = response.full = done.text or response.text
+        text = done.text or response.text
         rest = text[len(response.text) :] if text.startswith(response.text) else ""
         if rest:  # text of the last tokens of a reply that was stopped
             self.tell(f"response.output_{'audio_transcript' if speaks else 'text'}.delta", delta=rest, **at)
@@ -515,26 +504,9 @@ class Session:
             item.view["content"] = [{"type": "output_text", "text": text}]
         item.view["status"] = "completed" if done.status == "completed" else "incomplete"
         self.tell("response.content_part.done", part=part, **at)
-        fields: dict[str, Any] = {
-            "status": done.status,
-            "error": done.error,
-            "usage": vars(done.usage),
-            "timings_ms": {
-                "first_text": done.first_text_ms,
-                "first_audio": done.first_audio_ms,
-                "total": done.total_ms,
-                **response.timings_ms,
-            },
-        }
-        assert item.turn is not None
-
-        def keep() -> None:
-            if response.pcm:
-                fields["speech"] = self.keeping.sound(b"".join(response.pcm), RATE_HZ)
-            assert item.turn is not None
-            self.keeping.ended(item.turn, text, ids, **fields)
-
-        await asyncio.to_thread(keep)
+        timings = {"first_text": done.first_text_ms, "first_audio": done.first_audio_ms, "total": done.total_ms}
+        fields = {**self.keeping.authored(ids), "timings_ms": {**timings, **response.timings_ms}}
+        await asyncio.to_thread(lambda: self.keeping.turns.done(done, **fields))
         self.tell("response.output_item.done", item=item.view, response_id=response.id, output_index=0)
         self._done_item(item)
         response.done = _outcome(done, number in self._cancels)
@@ -557,18 +529,9 @@ class Session:
     async def _tell_cut(self, event: Interrupted, ids: tuple[int, ...]) -> None:
         response = self._responses[event.reply]
         item = response.item
-        full = response.full
-        unheard = full[len(event.text) :] if full.startswith(event.text) else ""
-        assert item.turn is not None
-        await asyncio.to_thread(
-            self.keeping.ended,
-            item.turn,
-            event.text,
-            ids,
-            unheard=unheard or None,
-            heard_ms=round(event.played_ms),
-            status="cancelled",
-        )
+        turn = item.turn
+        assert turn is not None
+        await asyncio.to_thread(lambda: self.keeping.turns.interrupted(turn, event.text, event.played_ms, ids))
         if self._speaks(response):
             item.view["content"] = [{"type": "output_audio", "transcript": event.text}]
             self.tell(
@@ -616,7 +579,7 @@ class Session:
         item.view["content"][0]["transcript"] = text
         if item.turn is not None:
             with contextlib.suppress(HistoryError):
-                await asyncio.to_thread(self.keeping.history.update_turn, item.turn, transcript=text)
+                await asyncio.to_thread(self.keeping.turns.transcribed, item.turn, text)
         seconds = round(clip.duration_sec, 2)
         self.tell(f"{kind}.completed", transcript=text, usage={"type": "duration", "seconds": seconds}, **at)
 
@@ -643,9 +606,12 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.keeping.conversation is not None:
+            await asyncio.to_thread(self.keeping.turns.close)
         ends_whole = quiet.is_set() and self._conversation.turns and self._conversation.turns[-1].role == "assistant"
-        if ends_whole and self.keeping.head is not None and not self.settings.instructions:
-            self.replies.hand_over(self.keeping.head, self._conversation, self._assistant)
+        head = await asyncio.to_thread(lambda: self.keeping.head) if ends_whole else None
+        if head is not None and not self.settings.instructions:
+            self.replies.hand_over(head, self._conversation, self._assistant)
 
     # --- small things --------------------------------------------------------------------------------------
 

@@ -156,10 +156,6 @@ class Replies:
     def release(self, conversation: str) -> None:
         self._held.discard(conversation)
 
-    def take(self, path: list[Turn], assistant: Assistant) -> Conversation:
-        """The conversation that has read these turns, to be used by the caller alone. In a thread."""
-        return self._conversation(path, assistant)
-
     def read_again(self, path: list[Turn], assistant: Assistant, system: str | None) -> Conversation:
         """A new conversation that reads these turns, under another system prompt. In a thread."""
         vocabulary = assistant.vocabulary
