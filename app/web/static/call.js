@@ -71,6 +71,7 @@ export class Call extends EventTarget {
 
   lost(code, reason) {
     if (this.state === "ended") return;
+    this.greeted = false;
     this.cutOff();
     const refused = code === 1008 || code === 1013 || code === 1000;
     this.lostAt ??= performance.now();
@@ -111,14 +112,14 @@ export class Call extends EventTarget {
     const silence = this.state === "hearing" && !this.options.manual ? Math.min(1, this.quietMs / this.options.patienceMs) : 0;
     this.tell("level", { level: shown, silence });
     if (this.options.manual && !this.talking) return;
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    if (!this.greeted) return; // the server's clock of the sound begins with the session
     if (this.muted) pcm.fill(0); // the server's clock goes on
     this.sentSamples += pcm.length;
     this.send("input_audio_buffer.append", { audio: toBase64(new Uint8Array(pcm.buffer)) });
   }
 
   show(image) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    if (!this.greeted) return;
     if (this.socket.bufferedAmount > MOST_UNSENT_BYTES) return void this.dropped++;
     this.send("input_video_buffer.append", { image, timestamp_ms: Math.round((this.sentSamples / RATE_HZ) * 1000) });
   }
@@ -264,12 +265,13 @@ const HANDLERS = {
   "session.created": (call, { session }) => {
     call.lostAt = undefined;
     call.session = session.id;
+    call.greeted = true;
     call.sentSamples = 0;
-    call.began = performance.now();
     call.configure();
     call.setState("listening");
     call.tell("ready", {});
   },
+  "tandem.turn.timing": (call, { decided_ms: decidedMs }) => (call.decidedMs = decidedMs),
   "input_audio_buffer.speech_started": (call) => {
     call.interrupt();
     call.setState("hearing");
