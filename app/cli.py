@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
+from app.analysis.command import analyze, report
 from app.config import MOST_TOKENS, ConfigError, resolve
 from app.route import route
 
@@ -177,3 +178,5 @@ def doctor(model: Model = None) -> None:
 
 
 app.command()(route)
+app.command()(analyze)
+app.command()(report)

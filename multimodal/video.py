@@ -71,6 +71,7 @@ def read_video(
     audio: bool = True,
     start_sec: float | None = None,
     end_sec: float | None = None,
+    threads: int | None = None,
 ) -> VideoClip:
     """Sample a video, or the part of it from `start_sec` to `end_sec`.
 
@@ -79,8 +80,8 @@ def read_video(
     the length of the part that was read. The sound comes as 16 kHz mono with its offset to the first frame; audio is
     None where there is none, or `audio` is False.
     A damaged middle freezes the last good frame, damaged ends are left out; both, like damaged sound, clear
-    `complete`. Raises MediaUnreadable where there is no picture track or nothing could be decoded, MediaTooLarge over
-    a limit, MediaError for a part that does not exist.
+    `complete`. threads: of the picture decoder, None for up to four. Raises MediaUnreadable where there is no picture
+    track or nothing could be decoded, MediaTooLarge over a limit, MediaError for a part that does not exist.
     """
     found = Source.of(source)
     if isinstance(found.data, bytes):
@@ -91,7 +92,7 @@ def read_video(
         raise MediaUnreadable(f"{found.name} is a picture, not a video: hand it over as a picture")
     health = Health()
     index = index_packets(found, limits, health, start_sec, end_sec)
-    packets, shown_sec = _presented(found, index, start_sec, end_sec)
+    packets, shown_sec = presented(found, index, start_sec, end_sec)
     most = min(budget.max_frames, limits.video_frames)
     choice = choose_frames(
         shown_sec,
@@ -99,7 +100,7 @@ def read_video(
         index.tick_sec,
         replace(budget, min_frames=min(budget.min_frames, most), max_frames=most),
     )
-    frames, present = decode_frames(found, index, packets[choice.indices], budget, health)
+    frames, present = decode_frames(found, index, packets[choice.indices], budget, health, threads=threads)
     times_sec = choice.times_sec[present]
     repeated = 1 + np.arange(len(frames) - len(times_sec))
     times_sec = np.concatenate([times_sec, times_sec[-1] + repeated / choice.fps])
@@ -165,7 +166,7 @@ def index_packets(
     return index
 
 
-def _presented(
+def presented(
     found: Source, index: PacketIndex, start_sec: float | None, end_sec: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packet numbers of a window in order of presentation, int64 [N], and their times from the first frame, [N]."""
@@ -209,7 +210,13 @@ def _seek_point(container: InputContainer, stream: Any, zero_pts: int, target_pt
 
 
 def decode_frames(
-    found: Source, index: PacketIndex, wanted: np.ndarray, budget: FrameBudget, health: Health, skip: bool = True
+    found: Source,
+    index: PacketIndex,
+    wanted: np.ndarray,
+    budget: FrameBudget,
+    health: Health,
+    skip: bool = True,
+    threads: int | None = None,
 ) -> tuple[np.ndarray, slice]:
     """Decode and resize the frames of the packets `wanted`, int64 [T] in order of presentation.
 
@@ -229,7 +236,7 @@ def decode_frames(
         context.options = dict(CODEC_OPTIONS)
         context.thread_type = "AUTO"
         large = stream.width * stream.height > _LARGE_FRAME_PIXELS
-        context.thread_count = 1 if large else min(4, os.cpu_count() or 1)
+        context.thread_count = 1 if large else threads or min(4, os.cpu_count() or 1)
         discard_others(container, stream)
         if index.seek_pts is not None:
             container.seek(index.seek_pts, stream=stream)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import logging
 import multiprocessing
-import resource
 import signal
-import sys
-import sysconfig
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.isolation import confine
+
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from multimodal.decode import FrameBudget, MediaInfo
     from multimodal.limits import MediaLimits
     from multimodal.media import AudioClip, Picture, VideoClip
 
-log = logging.getLogger(__name__)
-
-MOST_MEMORY_BYTES = 4 << 30  # above what the process has after its imports
 MOST_SEC = 120.0
-_NO_NEW_PRIVS = 38  # prctl
 
 
 class MediaDecoder:
@@ -120,7 +112,7 @@ def _serve(line: Connection, folder: str) -> None:
         "audio": decode.read_audio,
         "video": decode.read_video,
     }
-    _confine(folder)
+    confine(folder)
     while True:
         try:
             what, path, *rest = line.recv()
@@ -133,24 +125,3 @@ def _serve(line: Connection, folder: str) -> None:
         except MemoryError:
             answer = ("error", MediaUnreadable(f"{path.name} needs more memory than there is: make it smaller"))
         line.send(answer)
-
-
-def _confine(folder: str) -> None:
-    """From here on: bounded memory, no new files, no network, and only `folder` and the libraries to read."""
-    with open("/proc/self/statm") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    most = used + MOST_MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from reasoning.tools.landlock import landlock_version, restrict_files
-
-    if not landlock_version():
-        log.warning("this kernel has no Landlock: media are decoded in a process of their own without file isolation")
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
-    program = Path(__file__).resolve().parents[2]
-    libraries = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, "/lib", "/lib64", "/usr/lib"}
-    code = [str(program / room) for room in ("app", "multimodal", "reasoning")]
-    with contextlib.suppress(OSError):
-        restrict_files([*libraries, *code, folder])
