@@ -43,7 +43,7 @@ class Decoder:
         Source.of(path)
         self._name, self._most_sec = file_name(path), most_sec
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", "app.analysis.decoder"])
+        context.set_forkserver_preload(["__main__", "app.analysis.decoder", "qwen_vl_utils.vision_process"])
         self._line, theirs = context.Pipe()
         self._child = context.Process(target=_serve, args=(theirs, path, limits, threads), name="decoder", daemon=True)
         self._child.start()
@@ -98,6 +98,7 @@ class Decoder:
 def _serve(line: Connection, path: Path, limits: MediaLimits, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL)
+    import qwen_vl_utils.vision_process  # noqa: F401  what is imported later may want to write files
     import torch
 
     torch.set_num_threads(1)

@@ -31,9 +31,10 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
                     return  # a run is writing it, or was killed while it did
                 try:
                     record = json.loads(line)
-                    record["id"], record["status"], record["segments"], record["coverage"]["frames"]
-                except (ValueError, KeyError, TypeError, RecursionError):
-                    raise AnalysisError(f"{path}, line {number}: not a record of analyze; correct the name") from None
+                except (ValueError, RecursionError):
+                    record = None
+                if not isinstance(record, dict) or not record.keys() >= {"id", "status", "segments", "coverage"}:
+                    raise AnalysisError(f"{path}, line {number}: not a record of analyze; correct the name")
                 yield record
     except OSError as error:
         raise AnalysisError(f"{path}: cannot be read ({error.strerror}); check the name") from None
