@@ -67,6 +67,11 @@ def test_a_turn_that_was_read_while_spoken_is_one_block_of_sound(checkpoint: Che
     (sound,) = (block for block in inspection.of_turn(conversation, begun)["blocks"] if block["kind"] == "audio")
     assert sound["tokens"] == 5 * 25
     assert sound["sound"] == [sound["from"], sound["from"] + 5 * 25 - 1]
+    before = inspection.of_turn(conversation, begun)
+    assert inspection.of_exchange(conversation) == {}, "not answered yet"
+    for _ in conversation.respond(ResponseOptions(max_text_tokens=4, speech=False, seed=0)):
+        pass
+    assert inspection.of_exchange(conversation)["layout"] == before
 
 
 def test_media_are_drawn_small_and_true() -> None:

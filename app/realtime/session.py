@@ -25,6 +25,7 @@ from app.history.records import HistoryError
 from app.realtime.keeping import Keeping
 from app.realtime.protocol import ClientError, event_id_of, new_id, parse, pcm16, pcm_of, picture_bytes
 from app.realtime.settings import PAUSE_MS, RATE_HZ, SessionSettings, token_limit, voice_of
+from app.web import inspection
 from app.web.replies import Replies
 from multimodal.errors import TandemError
 from multimodal.media import AudioClip, Picture
@@ -112,6 +113,7 @@ class Session:
         self._responses: dict[int, Response] = {}
         self._asked: dict[str, Any] = {}
         self._cancels: set[int] = set()
+        self._inspections: dict[int, dict[str, Any]] = {}
         self._untranscribed: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._resampler = soxr.ResampleStream(RATE_HZ, HEARING_HZ, 1, dtype="float32")
@@ -393,6 +395,8 @@ class Session:
         if isinstance(event, Interrupted) or (isinstance(event, ReplyEvent) and isinstance(event.event, ResponseDone)):
             turns = self._conversation.turns
             ids = turns[-1].ids or () if turns and turns[-1].role == "assistant" else ()
+            if isinstance(event, ReplyEvent):
+                self._inspections[event.reply] = inspection.of_exchange(self._conversation)
         with contextlib.suppress(RuntimeError):  # the loop is gone
             self._loop.call_soon_threadsafe(self._events.put_nowait, (event, ids))
 
@@ -506,6 +510,7 @@ class Session:
         self.tell("response.content_part.done", part=part, **at)
         timings = {"first_text": done.first_text_ms, "first_audio": done.first_audio_ms, "total": done.total_ms}
         fields = {**self.keeping.authored(ids), "timings_ms": {**timings, **response.timings_ms}}
+        fields["inspection"] = self._inspections.pop(number, {})
         await asyncio.to_thread(lambda: self.keeping.turns.done(done, **fields))
         self.tell("response.output_item.done", item=item.view, response_id=response.id, output_index=0)
         self._done_item(item)

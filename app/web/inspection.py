@@ -88,6 +88,23 @@ def of_turn(conversation: Conversation, begun: int) -> dict[str, Any]:
     return found | {"reply": after.next_decoded}
 
 
+def of_exchange(conversation: Conversation) -> dict[str, Any]:
+    """What is kept of the newest reply and the turn that it answers; {} where the newest turn is no reply."""
+    from multimodal.prompt import TextSpan
+
+    checkpoint, spans = conversation.checkpoint, conversation.spans
+    tmrope, start = checkpoint.thinker.tmrope, checkpoint.prompt.control.im_start
+    turns = [index for index, span in enumerate(spans) if isinstance(span, TextSpan) and span.ids[:1] == (start,)]
+    opening = checkpoint.prompt.open_turn("assistant", [])
+    if len(turns) < 2 or list(spans[turns[-1] : turns[-1] + len(opening)]) != opening:
+        return {}
+    _, before = tmrope.place_all(list(spans[: turns[-2]]))
+    _, cursor = tmrope.place_all(list(spans[: turns[-1]]))
+    _, after = tmrope.place_all(opening, cursor)
+    found = layout(tmrope, spans[turns[-2] : turns[-1]], before) | {"reply": after.next_decoded}
+    return {"layout": found, "memory_mib": memory(conversation)}
+
+
 def memory(conversation: Conversation) -> dict[str, float]:
     """MiB: of the process at its peak and now, of this conversation's caches, and on the GPU where there is one."""
     import torch
