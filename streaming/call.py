@@ -93,7 +93,8 @@ class _Turn:
 
 @dataclass(eq=False)
 class _Reply:
-    """held: events that nobody may see yet, None once they may. wanted: nobody has interrupted it."""
+    """number: 0 until it is let out. held: events that nobody may see yet, None once they may. wanted: nobody has
+    interrupted it."""
 
     number: int
     options: ResponseOptions
@@ -397,6 +398,8 @@ class Call:
     def _advance(self) -> None:
         """Do what can be done now, in its order: cut the last reply, finish turns that ended, do what waits, read what
         is being said."""
+        if self._ended and self._busy is not None and self._busy is self._ended[0].early and self._busy.wanted:
+            self._finish(self._ended.popleft())  # its answer is on the way already
         while self._busy is None and self._step():
             pass
 
@@ -479,11 +482,12 @@ class Call:
             reply.asked_sec = asked_sec
 
     def _begin_reply(self, options: ResponseOptions, turn: _Turn | None, held: list[Event] | None) -> _Reply:
-        self._numbers += 1
         speaks = options.speech and self._rate_hz is not None
         playback = Playback(self._rate_hz, self._pace) if speaks and self._rate_hz else None
-        reply = _Reply(self._numbers, options, playback, self._line.now(), turn, held)
+        reply = _Reply(0, options, playback, self._line.now(), turn, held)
         if held is None:
+            self._numbers += 1
+            reply.number = self._numbers
             self._emit(ReplyStarted(reply.number, turn.number if turn else None, options))
         self._busy = reply
         try:
@@ -496,6 +500,8 @@ class Call:
     def _let_out(self, reply: _Reply) -> None:
         """Nobody goes on speaking: the answer that was begun early is the answer."""
         self._reply = reply
+        self._numbers += 1
+        reply.number = self._numbers
         events, reply.held = reply.held or [], None
         self._emit(ReplyStarted(reply.number, reply.turn.number if reply.turn else None, reply.options))
         for event in events:

@@ -156,6 +156,11 @@ class Replies:
     def release(self, conversation: str) -> None:
         self._held.discard(conversation)
 
+    def continued(self, turns: list[Turn], assistant: Assistant) -> tuple[Conversation, str]:
+        """The conversation after `turns` for a call to go on with, which nobody else uses then, and the vocabulary of
+        its ids. Reads media and computes: not in the event loop."""
+        return self._conversation(turns, assistant), self._vocabulary
+
     def read_again(self, path: list[Turn], assistant: Assistant, system: str | None) -> Conversation:
         """A new conversation that reads these turns, under another system prompt. In a thread."""
         vocabulary = assistant.vocabulary
