@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from app.isolation import confine
 from multimodal.errors import MediaTooLarge, MediaUnreadable, TandemError
@@ -25,6 +26,8 @@ from multimodal.outline import Outline, outline
 from multimodal.sampling import FrameBudget
 from multimodal.source import Source, file_name
 from multimodal.video import read_video
+
+import qwen_vl_utils.vision_process  # isort: skip # noqa: F401  a confined child could not import it
 
 _PARENT_DEATH = 1  # prctl
 _CUT_FPS, _CUT_BLOCK_SEC = 4.0, 60.0
@@ -43,7 +46,7 @@ class Decoder:
         Source.of(path)
         self._name, self._most_sec = file_name(path), most_sec
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", "app.analysis.decoder", "qwen_vl_utils.vision_process"])
+        context.set_forkserver_preload(["__main__", "app.analysis.decoder"])
         self._line, theirs = context.Pipe()
         self._child = context.Process(target=_serve, args=(theirs, path, limits, threads), name="decoder", daemon=True)
         self._child.start()
@@ -98,9 +101,6 @@ class Decoder:
 def _serve(line: Connection, path: Path, limits: MediaLimits, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL)
-    import qwen_vl_utils.vision_process  # noqa: F401  what is imported later may want to write files
-    import torch
-
     torch.set_num_threads(1)
     confine(os.path.realpath(path))
 
