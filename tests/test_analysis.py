@@ -253,6 +253,30 @@ def test_a_decoder_that_hangs_is_killed(flashing: Path) -> None:
     assert time.monotonic() - started < 30
 
 
+def test_one_broken_file_in_a_hundred_costs_one_record(tmp_path: Path) -> None:
+    from app.analysis.journal import Journal
+    from app.analysis.manifest import collect
+    from app.analysis.progress import Progress
+    from app.analysis.run import Run
+
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    first = write_video(videos / "0.mp4", 10, 10, draw=flashes((5, 8)))
+    for n in range(1, 100):
+        data = first.read_bytes()
+        (videos / f"{n}.mp4").write_bytes(data[:900] if n == 42 else data)
+    items = collect([str(videos)], [], sys.stdin.buffer).items
+    journal = Journal(tmp_path / "r.jsonl", "f")
+    loop = Run(lambda item: analyze(item, analyst), journal, Progress("quiet", 100), 2)
+    analyst = Analyst(EVENTS, Watcher(), DEFAULT_LIMITS, journal, tell=loop.tell)
+    assert loop.all(items).stopped is None
+    journal.close()
+    records = list(lines(tmp_path / "r.jsonl"))
+    assert [record["id"] for record in records if record["status"] == "error"] == [str(videos / "42.mp4")]
+    good = [record for record in records if record["status"] == "ok"]
+    assert len(good) == 99 and all(starts(record) == starts(good[0]) for record in good)
+
+
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
