@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import safetensors.torch
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -38,9 +40,23 @@ SEED = 0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningServer]:
+def talkative_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The tiny one without a wish to stop: its replies have LONG tokens, so that they last while a test acts."""
+    folder = shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("talkative") / "checkpoint")
+    stops = json.loads((folder / "generation_config.json").read_bytes())["eos_token_id"]
+    name = "thinker.lm_head.weight"
+    shard = folder / json.loads((folder / "model.safetensors.index.json").read_bytes())["weight_map"][name]
+    tensors = safetensors.torch.load_file(shard)
+    tensors[name][stops] = 0.0  # some other token is always likelier than that
+    safetensors.torch.save_file(tensors, shard, {"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, talkative_checkpoint: Path) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server") / "data"
-    running = RunningServer(folder, tiny_checkpoint, "--seed", str(SEED), "--max-tokens", str(LONG), wait_ready=False)
+    flags = ("--seed", str(SEED), "--max-tokens", str(LONG))
+    running = RunningServer(folder, talkative_checkpoint, *flags, wait_ready=False)
     with contextlib.closing(running):
         yield running
 
@@ -82,6 +98,12 @@ def ended(client: httpx.Client, conversation: str) -> dict[str, Any]:
     raise AssertionError("the reply did not end")
 
 
+def await_text(socket: ClientConnection) -> None:
+    """Until a tab is shown the first words of a reply; its first sound may come before them."""
+    while isinstance(message := socket.recv(timeout=30), bytes) or json.loads(message)["type"] != "text":
+        pass
+
+
 def follow(socket: ClientConnection, turn: str) -> tuple[list[str], bytes, dict[str, Any]]:
     """What a tab is told of one reply: texts as they grow, PCM16, and the finished turn."""
     texts, pcm, finished = [], b"", None
@@ -107,7 +129,7 @@ def test_the_page_opens_while_the_model_is_still_being_loaded(server: RunningSer
 
 
 def test_text_and_speech_stream_and_equal_what_the_engine_says(
-    server: RunningServer, client: httpx.Client, tiny_checkpoint: Path
+    server: RunningServer, client: httpx.Client, talkative_checkpoint: Path
 ) -> None:
     picture = client.post(
         "/api/uploads", content=(SAMPLES / "shapes.png").read_bytes(), headers={"X-File-Name": "a%20b.png"}
@@ -121,7 +143,7 @@ def test_text_and_speech_stream_and_equal_what_the_engine_says(
         conversation, turn = begin(client, "What is this?", name, files=files)
         texts, pcm, finished = follow(socket, turn["id"])
         other.send(json.dumps({"type": "watch", "conversation": conversation}))
-    config = Config(model=str(tiny_checkpoint), seed=SEED, max_tokens=LONG, max_speech_sec=MAX_SPEECH_SEC)
+    config = Config(model=str(talkative_checkpoint), seed=SEED, max_tokens=LONG, max_speech_sec=MAX_SPEECH_SEC)
     assistant = Assistant(config, speech=True)
     question = assistant.read_turn("What is this?", [MediaFile("image", SAMPLES / "shapes.png")])
     events = list(assistant.answer(assistant.conversation(), question))
@@ -144,8 +166,7 @@ def test_stopping_keeps_what_was_written_and_the_conversation_goes_on(
 ) -> None:
     with tab(server) as (socket, name):
         conversation, turn = begin(client, "Tell me a long story", name)
-        while json.loads(socket.recv(timeout=30))["type"] != "text":
-            pass
+        await_text(socket)
         stopped = time.monotonic()
         assert client.post(f"/api/turns/{turn['id']}/cancel").status_code == 200
         _, _, finished = follow(socket, turn["id"])
@@ -394,10 +415,10 @@ def test_exports_and_imports_of_a_spoken_conversation(client: httpx.Client) -> N
     assert client.get(f"{export}.exe").status_code == 404
 
 
-def test_answers_outlive_a_kill_and_a_closing_server(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_answers_outlive_a_kill_and_a_closing_server(tmp_path: Path, talkative_checkpoint: Path) -> None:
     flags = ("--seed", "0", "--max-tokens", "8000")
     folder = tmp_path / "data"
-    server = RunningServer(folder, tiny_checkpoint, *flags)
+    server = RunningServer(folder, talkative_checkpoint, *flags)
     second = subprocess.run(
         [sys.executable, "-m", "app", "web", "--port", "0", "--data-dir", str(folder), "--no-browser"],
         cwd=ROOT, capture_output=True, text=True, timeout=60,
@@ -406,20 +427,18 @@ def test_answers_outlive_a_kill_and_a_closing_server(tmp_path: Path, tiny_checkp
     assert "another Tandem" in second.stderr and len(second.stderr.splitlines()) == 1
     with httpx.Client(base_url=server.url, timeout=30) as client, tab(server) as (socket, name):
         killed, _ = begin(client, "Is this kept?", name)
-        while json.loads(socket.recv(timeout=30))["type"] != "text":
-            pass
+        await_text(socket)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
 
-    server = RunningServer(folder, tiny_checkpoint, *flags)
+    server = RunningServer(folder, talkative_checkpoint, *flags)
     try:
         with httpx.Client(base_url=server.url, timeout=30) as client, tab(server) as (socket, name):
             question, reply = client.get(f"/api/conversations/{killed}").json()["turns"]
             assert question["text"] == "Is this kept?"
             assert (reply["status"], reply["error"]) == ("failed", INTERRUPTED)
             again = client.post(f"/api/turns/{reply['id']}/again", json={"tab": name}).json()["turns"][-1]
-            while json.loads(socket.recv(timeout=30))["type"] != "text":
-                pass
+            await_text(socket)
             started = time.monotonic()
             assert server.stop() == 0, server.log.read_text()
             assert time.monotonic() - started < 40
