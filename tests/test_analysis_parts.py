@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analysis import times
@@ -135,6 +135,7 @@ def test_a_run_goes_on_only_with_the_same_question() -> None:
 # --- how it is cut --------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.floats(0, 50), st.floats(0.01, 4000), st.floats(1, 600), st.floats(0, 0.5))
 def test_fixed_windows_cover_everything_and_overlap_as_asked(
     start: float, duration: float, length: float, part: float
@@ -148,6 +149,7 @@ def test_fixed_windows_cover_everything_and_overlap_as_asked(
     assert windows[-1].end_sec - windows[-1].start_sec <= length + 1 + 1e-6
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 300), max_size=30), st.floats(0.05, 300))
 def test_scenes_cover_everything_without_gaps(cuts: list[float], duration: float) -> None:
     windows = scenes(0.0, duration, cuts)
@@ -187,6 +189,7 @@ def test_sentences_are_told_apart() -> None:
     assert [one.start_sec for one in told] == [1.5, 3.0, None]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_answer_breaks_the_reading_of_times(text: str) -> None:
     for told in times.bind(text, lambda seconds: min(seconds, 10.0)):
