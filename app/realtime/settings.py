@@ -8,7 +8,7 @@ from typing import Any
 from app.realtime.protocol import ClientError
 
 RATE_HZ = 24_000
-PAUSE_MS = 160.0  # silence after which an answer is begun, to be held back until the turn is over
+PAUSE_MS = 128.0  # silence after which an answer is begun, to be held back until the turn is over
 SILENCE_MS = (100, 5000)
 
 
