@@ -159,6 +159,20 @@ def web(
 
 
 @app.command()
+def replay(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `web --record` has made.")],
+    model: Model = None,
+) -> None:
+    """Run a recorded call through the engine again and print what differs; exit status 1 where something does."""
+    with user_errors():
+        from app.realtime.replay import check, print_replay
+
+        check(bundle)
+        same = print_replay(bundle, resolve({"model": model}), model is not None)
+    raise typer.Exit(0 if same else EXIT_FAILED)
+
+
+@app.command()
 def models(model: Model = None) -> None:
     """List the checkpoints on this machine, with their sizes and voices."""
     with user_errors():

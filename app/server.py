@@ -56,15 +56,8 @@ def create_app(
     chosen = settings.load(history)
     if chosen.model is not None and config.model == Config().model:
         config = replace(config, model=chosen.model)
-    tabs = Tabs()
-
-    def tell(state: EngineState) -> None:
-        tabs.tell_all({"type": "engine", "engine": state.view()})
-
-    engine = Engine(config, tell)
-    decoder = MediaDecoder(history.media.folder)
-    uploads = Uploads(config, history, decoder, engine)
-    services = Services(config, history, engine, decoder, uploads, Replies(history, engine, uploads, tabs), tabs)
+    services = services_for(config, history, Tabs())
+    engine, decoder = services.engine, services.decoder
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,6 +84,18 @@ def create_app(
     mount_page(app, services)
     app.add_middleware(Guard, names=names, by_address=by_address)  # type: ignore[arg-type]
     return app
+
+
+def services_for(config: Config, history: History, tabs: Tabs) -> Services:
+    """The parts that answer, not started yet."""
+
+    def tell(state: EngineState) -> None:
+        tabs.tell_all({"type": "engine", "engine": state.view()})
+
+    engine = Engine(config, tell)
+    decoder = MediaDecoder(history.media.folder)
+    uploads = Uploads(config, history, decoder, engine)
+    return Services(config, history, engine, decoder, uploads, Replies(history, engine, uploads, tabs), tabs)
 
 
 def _add_plain_routes(app: FastAPI, services: Services) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +207,36 @@ def test_a_cut_reply_is_remembered_as_far_as_it_was_heard(server: RunningServer)
         conversation = next(e for e in client.events if e["type"] == "response.done")["response"]["conversation_id"]
         turn = httpx.get(f"{server.url}/api/conversations/{conversation}").json()["turns"][-1]
         assert (turn["text"], turn["unheard"], turn["heard_ms"]) == (heard, whole[len(heard) :], 300)
+
+
+def test_a_recorded_call_is_run_again_and_what_differs_is_told(server: RunningServer, tmp_path: Path) -> None:
+    folder = next((Path(server.log).parent / "calls").parent.glob("calls"))
+    before = set(folder.iterdir())
+    with call(server) as client:
+        manual(client)
+        client.hear(question(0.1))
+        client.send("input_audio_buffer.commit")
+        client.send("response.create")
+        name = client.until("response.output_audio.delta")["item_id"]
+        client.until("response.done")
+        client.send("conversation.item.truncate", item_id=name, content_index=0, audio_end_ms=300)
+        client.until("conversation.item.truncated")
+    (bundle,) = set(folder.iterdir()) - before
+    command = [sys.executable, "-m", "app", "replay"]
+    same = subprocess.run([*command, str(bundle)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "nothing differs" in same.stdout
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    events = (other / "events.jsonl").read_text()
+    (other / "events.jsonl").write_text(events.replace('"audio_end_ms": 300', '"audio_end_ms": 700'))
+    about = json.loads((other / "about.json").read_text())
+    about["settings"]["max_tokens"] = 5
+    (other / "about.json").write_text(json.dumps(about))
+    differs = subprocess.run([*command, str(other)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert differs.returncode == 1 and "-response.output_audio_transcript.done" in differs.stdout, differs.stderr
+    wrong = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2 and "--record" in wrong.stderr
 
 
 BAD: list[tuple[str, str]] = [

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import tempfile
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +30,6 @@ from app.web.routes import Services
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.realtime.session import Session
     from app.realtime.settings import SessionSettings
-    from multimodal.media import Picture
 
 log = logging.getLogger(__name__)
 
@@ -172,23 +171,20 @@ class Calls:
 
         keeping, live = await asyncio.to_thread(prepare)
         send: Callable[[dict[str, Any]], None] = line.send
+        config, seed = services.engine.config, None
         if self._record is not None:
-            recording = await asyncio.to_thread(Recording.begin, self._record, assistant.checkpoint.name)
+            seed = config.seed if config.seed is not None else secrets.randbits(31)
+            kept = {name: getattr(config, name) for name in ("max_tokens", "max_speech_sec", "greedy")} | {"seed": seed}
+            name_of = assistant.checkpoint.name
+            recording = await asyncio.to_thread(Recording.begin, self._record, name_of, config.model, kept)
             line.socket.state.recording = recording
             send = recording.around(send)
-        settings = {} if parked is None else {"settings": parked.settings, "session_id": name}
-        session = Session(assistant, services.replies, keeping, live, send, self._decode, **settings)
+        settings: dict[str, Any] = {"seed": seed}
+        if parked is not None:
+            settings |= {"settings": parked.settings, "session_id": name}
+        session = Session(assistant, services.replies, keeping, live, send, services.decode_picture, **settings)
         session.greet()
         return session
-
-    def _decode(self, data: bytes) -> Picture:
-        """A picture of unknown origin, in the decoder's process."""
-        services = self._services
-        folder = services.history.media.folder / "incoming"
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
-            file.write(data)
-            file.flush()
-            return services.decoder.picture(Path(file.name), "the picture", services.config.media_limits())
 
     async def _returned(self, name: str | None) -> Parked | None:
         """What was parked under that id. A connection that is still thought to be alive gives way."""

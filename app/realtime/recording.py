@@ -31,13 +31,16 @@ class Recording:
         self._started = time.monotonic()
 
     @classmethod
-    def begin(cls, parent: Path, model: str) -> Recording:
+    def begin(cls, parent: Path, model: str, model_path: str, settings: dict[str, Any]) -> Recording:
+        """settings: of `Config`, those that decide what is answered."""
         folder = parent / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{secrets.token_hex(2)}"
         folder.mkdir(parents=True, mode=0o700)
         libraries = {name: version(name) for name in ("torch", "transformers", "silero-vad", "soxr", "openai")}
         about = {
             "format": FORMAT,
             "model": model,
+            "model_path": model_path,
+            "settings": settings,
             "recorded": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "python": platform.python_version(),
             "libraries": libraries,

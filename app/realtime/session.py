@@ -84,7 +84,8 @@ class Response:
 
 
 class Session:
-    """send: gives the client an event, never waits. id: also lets a lost client come back."""
+    """send: gives the client an event, never waits. id: also lets a lost client come back. seed: of all replies, in
+    place of the assistant's."""
 
     def __init__(
         self,
@@ -96,9 +97,11 @@ class Session:
         decode: Callable[[bytes], Picture],
         settings: SessionSettings = SessionSettings(),
         session_id: str | None = None,
+        seed: int | None = None,
     ) -> None:
         self.id = session_id or new_id("sess")
         self.settings = settings
+        self._seed = seed
         self.keeping = keeping
         self.replies = replies
         self._assistant = assistant
@@ -660,6 +663,8 @@ class Session:
 
     def _options(self) -> ResponseOptions:
         options, settings = self._assistant.options, self.settings
+        if self._seed is not None:
+            options = replace(options, seed=self._seed)
         limit = min(settings.max_output_tokens or options.max_text_tokens, options.max_text_tokens)
         voice = settings.voice or options.voice
         return replace(options, voice=voice, speech=options.speech and settings.speech, max_text_tokens=limit)
