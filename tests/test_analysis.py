@@ -19,6 +19,7 @@ import pytest
 
 from app.analysis import times
 from app.analysis.answerer import Answer, AnswerFailed, Circles, ThinkerAnswerer
+from app.analysis.decoder import Decoder
 from app.analysis.item import Analyst, analyze
 from app.analysis.manifest import Item
 from app.analysis.options import AnalysisOptions
@@ -192,6 +193,42 @@ def test_scenes_are_cut_where_the_picture_changes(tmp_path: Path) -> None:
     record = done(path, AnalysisOptions(task="caption", window="scenes"), Watcher(script=["one", "two", "three"]))
     np.testing.assert_allclose(starts(record), [0.0, 6.0, 13.0], atol=0.5)
     assert record["segments"][-1]["end_sec"] == pytest.approx(20.0)
+
+
+def test_a_cut_between_two_blocks_is_found_and_a_moving_camera_is_no_cut(tmp_path: Path) -> None:
+    def panning(number: int, height: int, width: int) -> np.ndarray:
+        stripes = ((np.arange(width) + 9 * number) // 16 % 2 * 180 + 30).astype(np.uint8)
+        return np.repeat(np.tile(stripes, (height, 1))[..., None], 3, axis=2)
+
+    still = write_video(tmp_path / "still.mp4", 320, 4, draw=flashes((240, 330)))
+    decoder = Decoder(still, DEFAULT_LIMITS, 1, 60)
+    np.testing.assert_allclose(decoder.cuts(0.0, 80.0), [60.0], atol=0.5)
+    decoder.close()
+    decoder = Decoder(write_video(tmp_path / "pan.mp4", 100, 10, draw=panning), DEFAULT_LIMITS, 1, 60)
+    assert decoder.cuts(0.0, 10.0) == []
+    decoder.close()
+
+
+def test_a_decoder_ends_with_its_run(tmp_path: Path, flashing: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from app.analysis.decoder import Decoder; "
+        "from multimodal.limits import DEFAULT_LIMITS\n"
+        "if __name__ == '__main__':\n"
+        "    decoder = Decoder(Path(sys.argv[1]), DEFAULT_LIMITS, 1, 60); decoder.outline()\n"
+        "    print(decoder._child.pid, flush=True); time.sleep(60)\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.Popen([sys.executable, str(script), str(flashing)], stdout=subprocess.PIPE, text=True, env=environ)
+    assert run.stdout is not None
+    child = int(run.stdout.readline())
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{child}")
 
 
 def test_fewer_frames_are_taken_where_a_most_is_given(flashing: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from app.isolation import confine
-from multimodal.errors import MediaTooLarge, MediaUnreadable, TandemError
+from multimodal.errors import MediaError, MediaTooLarge, MediaUnreadable, TandemError
 from multimodal.limits import MediaLimits
 from multimodal.media import VideoClip
 from multimodal.outline import Outline, outline
@@ -61,9 +62,17 @@ class Decoder:
         return self.answer()
 
     def cuts(self, start_sec: float, end_sec: float) -> list[float]:
-        """Times at which another scene begins."""
-        self.ask("cuts", start_sec, end_sec)
-        return self.answer()
+        """Times at which another scene begins. Asked for block by block, so that each keeps the time limit."""
+        changes: dict[float, float] = {}
+        at = start_sec
+        while at < end_sec:
+            # A little of the block before, so that a change at the border is seen.
+            self.ask("changes", max(start_sec, at - 1.0), min(at + _CUT_BLOCK_SEC, end_sec))
+            for moment, change in self.answer():
+                changes.setdefault(moment, change)
+            at += _CUT_BLOCK_SEC
+        moments = sorted(changes)
+        return find_cuts(moments, [changes[moment] for moment in moments])
 
     def ask(self, what: str, *arguments: Any) -> None:
         """Let the child begin; `answer` gives what came out, in the order of asking. "window" takes a FrameBudget,
@@ -110,7 +119,7 @@ def _serve(line: Connection, path: Path, limits: MediaLimits, threads: int) -> N
     work = {
         "outline": lambda: outline(path, limits),
         "sha256": lambda: _sha256(path),
-        "cuts": lambda start, end: _cuts(path, limits, threads, start, end),
+        "changes": lambda start, end: _changes(path, limits, threads, start, end),
         "window": window,
     }
     while True:
@@ -132,26 +141,23 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cuts(path: Path, limits: MediaLimits, threads: int, start_sec: float, end_sec: float) -> list[float]:
-    """Small frames, four a second; a cut is a change that is large, and large beside those around it."""
+def _changes(
+    path: Path, limits: MediaLimits, threads: int, start_sec: float, end_sec: float
+) -> list[tuple[float, float]]:
+    """(time, mean difference to the frame before) of small frames, four a second; nothing where they are damaged."""
     budget = FrameBudget(fps=_CUT_FPS, min_pixels=28 * 28, max_pixels=_CUT_PIXELS)
-    found: list[float] = []
-    changes: list[float] = []
-    moments: list[float] = []
-    before: np.ndarray | None = None
-    at = start_sec
-    while at < end_sec:
-        try:
-            clip = read_video(path, budget, limits, False, at or None, min(at + _CUT_BLOCK_SEC, end_sec), threads)
-        except TandemError:
-            at += _CUT_BLOCK_SEC
-            continue
-        for frame, moment in zip(clip.frames.astype(np.int16), clip.times_sec):
-            if before is not None and (not moments or moment > moments[-1]):
-                changes.append(float(np.abs(frame - before).mean()))
-                moments.append(float(moment))
-            before = frame
-        at += _CUT_BLOCK_SEC
+    try:
+        clip = read_video(path, budget, limits, False, start_sec or None, end_sec, threads)
+    except MediaError:
+        return []
+    frames = clip.frames.astype(np.int16)
+    steps = np.abs(frames[1:] - frames[:-1]).mean(axis=(1, 2, 3))
+    return [(round(float(at), 3), float(step)) for at, step in zip(clip.times_sec[1:], steps)]
+
+
+def find_cuts(moments: Sequence[float], changes: Sequence[float]) -> list[float]:
+    """The moments whose change is large, and large beside those around it: a moving camera is no cut."""
+    found = []
     for i, change in enumerate(changes):
         around = [*changes[max(0, i - 4) : i], *changes[i + 1 : i + 5]]
         usual = float(np.median(around)) if around else 0.0
