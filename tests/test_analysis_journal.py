@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from app.analysis.journal import Journal, OutputFailed
+from app.analysis.manifest import Item
 from app.analysis.options import AnalysisError
+from app.analysis.progress import Progress
+from app.analysis.run import Run
 from tests.analysis_process import ITEMS, JOBS, WINDOWS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,4 +167,70 @@ def test_windows_of_other_content_are_not_taken(tmp_path: Path) -> None:
     assert journal.window("a", "new", 0) is None and journal.window("b", "old", 0) is None
     journal.write(record("a"))
     assert journal.window("a", "old", 0) is None
+    journal.close()
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def looped(tmp_path: Path, analyze: Any, **options: Any) -> tuple[Run, Journal]:
+    journal = Journal(tmp_path / "r.jsonl", "f")
+    return Run(analyze, journal, Progress("quiet", 3), **options), journal
+
+
+ITEMS_OF_THREE = [Item(name, Path(name)) for name in "abc"]
+
+
+def full_record(name: str, error: str | None = None) -> dict[str, Any]:
+    told = {"type": error, "message": "…"} if error else None
+    return {**record(name, "error" if error else "ok"), "duration_sec": 1.0, "error": told}
+
+
+def test_failures_by_chance_are_tried_again_and_others_are_not(tmp_path: Path) -> None:
+    tries: Counter[str] = Counter()
+
+    def analyze(item: Item) -> dict[str, Any]:
+        tries[item.id] += 1
+        chance = {"a": "AnswerFailed" if tries["a"] < 3 else None, "b": "MediaUnreadable", "c": "DecoderTimeout"}
+        return full_record(item.id, chance[item.id])
+
+    loop, journal = looped(tmp_path, analyze, retries=2)
+    loop.all(ITEMS_OF_THREE)
+    journal.close()
+    assert tries == {"a": 3, "b": 1, "c": 3}
+    assert journal.done == {"a": "ok", "b": "error", "c": "error"}
+
+
+def test_a_stopped_run_leaves_its_item_for_the_next(tmp_path: Path) -> None:
+    def analyze(item: Item) -> dict[str, Any]:
+        if item.id == "b":
+            loop.stop.set()
+        loop.tell(item, 1, 2, 1.0)
+        return full_record(item.id)
+
+    loop, journal = looped(tmp_path, analyze)
+    loop.all(ITEMS_OF_THREE)
+    assert journal.done == {"a": "ok"}
+    loop.stop.clear()
+    Run(lambda item: full_record(item.id), journal, Progress("quiet", 2)).all(ITEMS_OF_THREE)
+    journal.close()
+    assert journal.done == {"a": "ok", "b": "ok", "c": "ok"}
+
+
+def test_an_output_that_fails_stops_all_workers_and_a_fault_of_ours_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, journal = looped(tmp_path, lambda item: full_record(item.id), jobs=2)
+
+    def fail(record: dict[str, Any]) -> None:
+        raise OutputFailed("make room")
+
+    monkeypatch.setattr(journal, "write", fail)
+    assert loop.all(ITEMS_OF_THREE).stopped == "make room" and journal.done == {}
+
+    def broken(item: Item) -> dict[str, Any]:
+        raise AssertionError("a fault of ours")
+
+    with pytest.raises(AssertionError, match="a fault of ours"):
+        Run(broken, journal, Progress("quiet", 3)).all(ITEMS_OF_THREE)
     journal.close()
