@@ -85,6 +85,7 @@ def test_a_second_run_on_one_output_is_refused_and_may_come_later(tmp_path: Path
 
 def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
+    Journal(path, "a question that was never answered").close()
     journal = Journal(path, "one question")
     journal.write(record("a"))
     journal.close()

@@ -58,7 +58,9 @@ class Journal:
 
     def _check_run(self, fingerprint: str) -> None:
         known = self._ledger.execute("SELECT fingerprint FROM run").fetchone()
-        if known is None:
+        begun = os.fstat(self._file).st_size or self._ledger.execute("SELECT 1 FROM windows").fetchone()
+        if known is None or not begun:  # a run that failed before its first answer binds nobody
+            self._ledger.execute("DELETE FROM run")
             self._ledger.execute("INSERT INTO run VALUES (?)", (fingerprint,))
         elif known[0] != fingerprint:
             self.close()
