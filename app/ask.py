@@ -7,19 +7,21 @@ import json
 import re
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import typer
 
 from app import conversation_file
+from app.answering import Answered, ExpertUse, Reasoning, Routed, Told, Tool
 from app.assistant import Assistant, MediaFile, MediaKind
 from app.config import Config
 from app.wav import GrowingWav
 from multimodal.errors import PromptError, TandemError
 from multimodal.media import VideoClip
-from streaming.events import Event, ResponseDone, SpeechChunk, TextDelta
+from reasoning.router import THINKER, Route
+from streaming.events import Aside, ResponseDone, SpeechChunk, TextDelta
 
 MOST_TEXT_BYTES = 1_000_000
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -113,9 +115,10 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
                 typer.echo(f"note: {file.path.name} is damaged; what can be read of it is used", err=True)
         conversation = assistant.conversation(saved.turns, saved.vocabulary)
         wav = GrowingWav(question.speak) if question.speak is not None else None
+        said = Said()
         try:
             with wav or contextlib.nullcontext():
-                done = _stream(assistant.answer(conversation, turn), wav)
+                done = _stream(assistant.answer(conversation, turn), wav, said)
         except AnswerFailed as error:
             typer.echo(f"error: {error}", err=True)
             return 1
@@ -126,16 +129,42 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
     if wav is not None and not wav.samples:
         typer.echo(f"note: the model made no sound, so there is no {wav.path}", err=True)
     if as_json:
-        print(json.dumps(_summary(assistant, done, wav), ensure_ascii=False), flush=True)
+        print(json.dumps(_summary(assistant, done, wav, said), ensure_ascii=False), flush=True)
     return 0
 
 
-def _stream(events: Generator[Event], wav: GrowingWav | None) -> ResponseDone:
-    """Text to standard output and speech into the WAV, as they are made; closing `events` stops the stages."""
+@dataclass
+class Said:
+    """What was told beside the answer itself."""
+
+    routes: list[Route] = field(default_factory=list)
+    reasoning: str = ""
+    tools: list[Tool] = field(default_factory=list)
+
+
+def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> ResponseDone:
+    """Text to standard output and speech into the WAV, as they are made; who answers, what it thinks and the programs
+    it runs go to standard error. Closing `events` stops the stages."""
     done = None
     with contextlib.closing(events):
         for event in events:
-            if isinstance(event, TextDelta):
+            if isinstance(event, Routed):
+                if event.route.backend != THINKER or event.route.heavy:
+                    _note(f"{event.route.backend}: {event.route.reason}")
+                said.routes.append(event.route)
+            elif isinstance(event, Reasoning):
+                said.reasoning = event.text if event.replaced else said.reasoning + event.text
+                sys.stderr.write(_printable(event.text, sys.stderr))
+                sys.stderr.flush()
+            elif isinstance(event, Tool):
+                if event.result is None:
+                    _note(f"{event.name}: {event.code}")
+                else:
+                    _note(f"→ {event.result}")
+                    said.tools.append(event)
+            elif isinstance(event, ExpertUse | Answered | Aside):
+                continue
+            elif isinstance(event, TextDelta):
                 sys.stdout.write(_printable(event.text))
                 sys.stdout.flush()
             elif isinstance(event, SpeechChunk):
@@ -154,19 +183,25 @@ def _stream(events: Generator[Event], wav: GrowingWav | None) -> ResponseDone:
     return done
 
 
-def _printable(text: str) -> str:
+def _note(text: str) -> None:
+    print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _printable(text: str, stream: TextIO | None = None) -> str:
     """A model's words must not steer the terminal; a pipe gets them unchanged."""
-    return CONTROL.sub("", text) if sys.stdout.isatty() else text
+    return CONTROL.sub("", text) if (stream or sys.stdout).isatty() else text
 
 
-def _summary(assistant: Assistant, done: ResponseDone, wav: GrowingWav | None) -> dict[str, Any]:
+def _summary(assistant: Assistant, done: ResponseDone, wav: GrowingWav | None, said: Said) -> dict[str, Any]:
     spoken = None
     if wav is not None and wav.samples:
         spoken = {"path": str(wav.path), "seconds": round(wav.seconds, 3), "sample_rate": wav.rate_hz}
     return {
         "text": done.text,
         "model": assistant.checkpoint.name,
-        "route": {"backend": assistant.route.backend, "reason": assistant.route.reason},
+        "route": {"backend": said.routes[-1].backend, "reason": said.routes[-1].reason},
+        "reasoning": said.reasoning,
+        "tools": [vars(tool) for tool in said.tools],
         "audio": spoken,
         "tokens": {
             "prompt": done.usage.prompt_tokens,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from app.answering import Answering, Told
+from app.backends import Backends
 from app.config import Config, ConfigError
 from app.models import voices
 from multimodal.checkpoint import Checkpoint, load, resolve
@@ -20,7 +22,7 @@ from multimodal.errors import MediaUnreadable, VoiceError
 from multimodal.prompt import Content, Turn
 from multimodal.source import Source
 from multimodal.token2wav import Token2Wav
-from streaming.events import Event
+from reasoning.tools.python_tool import PythonTool
 from streaming.session import Conversation, ResponseOptions
 
 MediaKind = Literal["image", "audio", "video"]
@@ -40,14 +42,6 @@ class MediaFile:
         Source.of(self.path)
 
 
-@dataclass(frozen=True)
-class Route:
-    """Who answers, and why, in words."""
-
-    backend: str
-    reason: str
-
-
 class Assistant:
     """A loaded checkpoint and the settings that it answers with. speech: whether answers are spoken.
 
@@ -60,7 +54,7 @@ class Assistant:
         self.config = config
         self.checkpoint = _load(config, speech=speech and config.speech)
         self.load_ms = (time.perf_counter() - started) * 1000
-        self.route = Route("thinker", "no reasoning backend is configured, so the model that listens also answers")
+        self.answering = Answering(Backends.of(config), PythonTool(), config.notice, experts=True)
         token2wav = self.checkpoint.token2wav
         self.options = ResponseOptions(
             voice=config.voice,
@@ -91,10 +85,11 @@ class Assistant:
         parts = [self._read(file) for file in media]
         return Turn("user", (*parts, text) if text else tuple(parts))
 
-    def answer(self, conversation: Conversation, turn: Turn) -> Generator[Event]:
-        """Append `turn` and stream the reply; close the generator to stop it."""
+    def answer(self, conversation: Conversation, turn: Turn, choice: str | None = None) -> Generator[Told]:
+        """Append `turn` and stream the reply, whoever gives it; close the generator to stop it. choice: who answers,
+        the configured choice if None."""
         conversation.append(turn)
-        return cast(Generator[Event], conversation.respond(self.options))
+        return cast(Generator[Told], self.answering.respond(conversation, self.options, choice or self.config.backend))
 
     def _read(self, file: MediaFile) -> Content:
         limits = self.config.media_limits()

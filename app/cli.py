@@ -62,6 +62,12 @@ def _is_user_error(error: Exception) -> bool:
     return errors is not None and isinstance(error, cast(Any, errors).TandemError)
 
 
+Backend = Annotated[
+    str | None, typer.Option("--backend", metavar="NAME", help="Who answers: auto, thinker, or one of --backends.")
+]
+BackendList = Annotated[
+    str | None, typer.Option("--backends", metavar="LIST", help="Who may reason: names, folders, MODEL@SERVER.")
+]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="A name, a checkpoint folder or a hub id.")]
 
 
@@ -84,6 +90,8 @@ def ask(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    backend: Backend = None,
+    backends: BackendList = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
     dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
     conversation: Annotated[
@@ -102,6 +110,8 @@ def ask(
                 "max_tokens": max_tokens,
                 "seed": seed,
                 "greedy": greedy or None,
+                "backend": backend,
+                "backends": backends,
                 "device": device,
                 "dtype": dtype,
             }
@@ -136,6 +146,8 @@ def web(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    backend: Backend = None,
+    backends: BackendList = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
     dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
 ) -> None:
@@ -151,6 +163,8 @@ def web(
             "max_tokens": max_tokens,
             "seed": seed,
             "greedy": greedy or None,
+            "backend": backend,
+            "backends": backends,
             "device": device,
             "dtype": dtype,
             "data_dir": data_dir,
@@ -179,6 +193,23 @@ def models(model: Model = None) -> None:
         from app.models import print_models
 
         print_models(resolve({"model": model}))
+
+
+@app.command()
+def fim(
+    place: Annotated[str, typer.Argument(metavar="FILE:LINE", help="Where to fill in; lines count from 1.")],
+    coder: Annotated[
+        str | None, typer.Option(metavar="CODER", help="A Qwen2.5-Coder model: a folder, a hub id, MODEL@SERVER.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put it into the file instead of printing it.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest piece of code.")] = 256,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
+) -> None:
+    """Fill a gap in a source file with a Qwen2.5-Coder model."""
+    with user_errors():
+        from app.fim import fill_in
+
+        fill_in(place, resolve({"backends": coder, "device": device}), write=write, max_tokens=max_tokens)
 
 
 @app.command()

@@ -41,6 +41,10 @@ class Config:
     voice: a voice of the checkpoint; None takes its first.
     speech: False never loads the Talker.
     max_tokens: longest reply in text tokens. max_speech_sec: longest reply in seconds of speech.
+    backends: who may reason beside the Thinker, separated by commas: a name under models/, a checkpoint folder, a hub
+        id, or MODEL@SERVER, SERVER being a preset of reasoning/profiles.toml or a base URL. Empty: nobody.
+    backend: "auto" lets the router choose, "thinker" or a backend's name is always asked.
+    notice: what is said where a backend thinks for a while; empty: nothing.
     limits: overrides of `multimodal.limits.MediaLimits`, by its field names.
     data_dir: where Tandem keeps what it writes by itself.
     """
@@ -55,6 +59,9 @@ class Config:
     max_speech_sec: float = 120.0
     greedy: bool = False
     seed: int | None = None
+    backends: str = "moe-nano"
+    backend: str = "auto"
+    notice: str = ""
     data_dir: Path = field(default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share"))
     limits: Mapping[str, Any] = field(default_factory=dict)
 

@@ -149,12 +149,16 @@ def _model_type(folder: Path) -> Any:
 
 
 def print_models(config: Config) -> None:
-    """The table of `models`."""
+    """The tables of `models`."""
+    from app.families import families, families_table
+
     found = find_models(config)
     if not found:
         print("No checkpoint is on this machine. Give ask a folder or a hub id: --model Qwen/Qwen2.5-Omni-3B")
-        return
-    console().print(models_table(found))
+    else:
+        console().print(models_table(found))
+    print("\nFamilies that can reason beside it (setting backends):\n")
+    console().print(families_table(families(config)))
 
 
 def console() -> Console:

@@ -170,6 +170,14 @@ class Thinker:
             yield step
 
     @torch.inference_mode()
+    def steps(self, memory: ThinkerMemory, tokens: list[int], position: int) -> list[Step]:
+        """Pass given text tokens through the model at once, the first at `position`: the same as `step` for each."""
+        embedding = self.embed_tokens(tokens)  # [n, D]
+        places = np.arange(position, position + len(tokens), dtype=np.int64)
+        hidden = self.forward(memory, embedding, np.tile(places, (3, 1)))  # [n, D]
+        return [Step(token, hidden[i : i + 1], embedding[i : i + 1]) for i, token in enumerate(tokens)]
+
+    @torch.inference_mode()
     def step(self, memory: ThinkerMemory, token: int, position: int) -> Step:
         """Pass one text token through the model at `position` (the same on all three axes)."""
         embedding = self.embed_tokens([token])

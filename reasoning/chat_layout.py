@@ -62,8 +62,14 @@ class ChatLayout:
             texts.append(text.replace(_OPEN, "").replace(_CLOSE, ""))
             return f"{_OPEN}{len(texts) - 1}{_CLOSE}"
 
+        optional: set[int] = set()  # reasoning, which many templates leave out
+
+        def mark_optional(text: str) -> str:
+            optional.add(len(texts))
+            return mark(text)
+
         begun = messages[-1] if messages[-1].role == "assistant" else None
-        shaped = [_shape(message, mark) for message in (messages[:-1] if begun else messages)]
+        shaped = [_shape(message, mark, mark_optional) for message in (messages[:-1] if begun else messages)]
         rendered = self._tokenizer.apply_chat_template(
             shaped,
             chat_template=self._template,
@@ -75,7 +81,7 @@ class ChatLayout:
         if begun is not None:
             rendered += mark(begun.text)
         shown = {int(found) for found in _MARK.findall(rendered)}
-        if missing := [texts[i] for i in range(len(texts)) if i not in shown and texts[i].strip()]:
+        if missing := [texts[i] for i in range(len(texts)) if i not in shown | optional and texts[i].strip()]:
             raise PromptError(
                 f"the chat template leaves out a message ({missing[0][:40]!r}): this model cannot take it"
             )
@@ -112,7 +118,7 @@ class ChatLayout:
         return ids + (self.encode(plain) if plain else [])
 
 
-def _shape(message: Message, mark: Any) -> dict[str, Any]:
+def _shape(message: Message, mark: Any, mark_optional: Any) -> dict[str, Any]:
     """The message as chat templates read it, its texts marked."""
     content: Any
     if message.pictures:
@@ -123,6 +129,8 @@ def _shape(message: Message, mark: Any) -> dict[str, Any]:
     else:
         content = mark(message.text) if message.text else ""
     shaped: dict[str, Any] = {"role": message.role, "content": content}
+    if message.reasoning.strip():
+        shaped["reasoning_content"] = mark_optional(message.reasoning.strip("\r\n"))
     if message.tool_calls:
         shaped["tool_calls"] = [
             {"type": "function", "function": {"name": call.name, "arguments": _arguments(call.arguments)}}

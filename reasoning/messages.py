@@ -39,7 +39,8 @@ class ToolCall:
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """One message. reasoning: what the model thought before it, kept for the reader and never sent back.
+    """One message. reasoning: what the model thought before it; a local model reads it again only while it calls tools
+    for the same question, and a server never gets it.
 
     tool_calls: of an assistant message; tool_call_id: of a tool message, which call it answers.
     A last message of the assistant is a reply begun, which the backend goes on with.
@@ -61,11 +62,13 @@ class Message:
 
 
 def checked(messages: Sequence[Message], *, sees: bool, single_turn: bool = False) -> list[Message]:
-    """The messages as they may be sent: reasoning dropped, only the last question kept for a model of one turn.
+    """The messages as they may be sent: reasoning dropped, except between the last question and its answer, where tools
+    are called; only the last question kept for a model of one turn.
 
     Raises PromptError for an empty conversation, a reply where a question is due, or a picture that nobody sees.
     """
-    kept = [replace(message, reasoning="") for message in messages]
+    asked = max((index for index, message in enumerate(messages) if message.role == "user"), default=len(messages))
+    kept = [replace(one, reasoning=one.reasoning if index > asked else "") for index, one in enumerate(messages)]
     if not any(message.role == "user" for message in kept):
         raise PromptError("there is no question: the conversation needs a message of the user")
     if single_turn:

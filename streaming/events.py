@@ -108,4 +108,12 @@ class ResponseDone:
     marks_ms: Mapping[str, float] = field(default_factory=dict)
 
 
-Event = TextDelta | SpeechChunk | ResponseDone
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """What the writer of a script told meanwhile (`streaming.script`): reasoning, tool calls, who answers."""
+
+    generation: int
+    event: object
+
+
+Event = TextDelta | SpeechChunk | Aside | ResponseDone

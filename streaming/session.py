@@ -31,6 +31,7 @@ from multimodal.token2wav import SpeechStream, Voice, Windows
 from streaming.channel import Channel, Stale
 from streaming.detokenizer import Detokenizer
 from streaming.events import (
+    Aside,
     Code,
     CodesEnd,
     Event,
@@ -42,6 +43,7 @@ from streaming.events import (
     Usage,
 )
 from streaming.interrupt import Generations
+from streaming.script import Script
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class _Reply:
     out: Channel[Event | _StageEnd]
     rows: Channel[ReplyRow | ReplyEnd]
     codes: Channel[Code | CodesEnd]
+    script: Script | None = None
     prompt_read: threading.Event = field(default_factory=threading.Event)
     prompt_length: int = 0
     prompt_cursor: Cursor = Cursor()
@@ -158,6 +161,7 @@ class Conversation:
         self._clock = clock
         self._generations = Generations()
         self._answering = False
+        self._script: Script | None = None
         self._requested: float | None = None
         self._written: _Written | None = None
         self._spans: list[Span] = list(checkpoint.prompt.turn("system", [self.system]))
@@ -290,22 +294,32 @@ class Conversation:
 
     def cancel(self) -> None:
         """Stop the response being made, from any thread. What it wrote so far stays in the conversation."""
-        self._generations.interrupt()
+        self._stop()
 
-    def respond(self, options: ResponseOptions = ResponseOptions()) -> Iterator[Event]:
+    def _stop(self, generation: int | None = None) -> None:
+        """Raise the generation (of that response only, if given), and let go of who writes a script."""
+        self._generations.interrupt(generation)
+        if (script := self._script) is not None:
+            script.cancel()
+
+    def respond(self, options: ResponseOptions = ResponseOptions(), script: Script | None = None) -> Iterator[Event]:
         """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
 
-        Closing the iterator cancels. Raises VoiceError before anything is computed, ConversationError while
-        another reply is being made.
+        script: what to say instead of what the Thinker would write; the text of this response is then what was said,
+        and what its writer tells comes as Aside. Closing the iterator cancels. Raises VoiceError before anything is
+        computed, ConversationError while another reply is being made.
         """
         speech = options.speech and self.checkpoint.talker is not None
         voice = self.checkpoint.voice(options.voice) if speech else None
         self._expect_quiet()
-        return self._run(options, voice)
+        return self._run(options, voice, script)
 
-    def _run(self, options: ResponseOptions, voice: Voice | None) -> Iterator[Event]:
+    def _run(self, options: ResponseOptions, voice: Voice | None, script: Script | None) -> Iterator[Event]:
         self._expect_quiet()
         reply = self._begin(options, voice)
+        reply.script = self._script = script
+        if script is not None:
+            script.connect(lambda event: reply.out.put(Aside(reply.generation, event)))
         self._answering = True
         stages = {"thinker": self._think}
         if voice is not None:
@@ -326,11 +340,11 @@ class Conversation:
                     yield event
         finally:
             if running:  # the reader went away
-                self._generations.interrupt()
+                self._stop()
             for thread in threads:
                 thread.join()
             done = self._commit(reply)
-            self._answering = False
+            self._answering, self._script = False, None
         yield done
 
     def _begin(self, options: ResponseOptions, voice: Voice | None) -> _Reply:
@@ -372,7 +386,7 @@ class Conversation:
                 log.exception("%s failed", name)
             if reply.error is None:
                 reply.error = str(error) if isinstance(error, TandemError) else _explain(name, error)
-            self._generations.interrupt(reply.generation)
+            self._stop(reply.generation)
         finally:
             reply.out.put(_StageEnd(name))
 
@@ -414,7 +428,10 @@ class Conversation:
         text = Detokenizer(self.checkpoint.tokenizer)
         reply.status = "length"
         try:
-            for made in thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens):
+            made_of = thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens)
+            if reply.script is not None:
+                made_of = self._read_out(reply, reply.script, made_of)
+            for made in made_of:
                 if isinstance(made, Step):
                     reply.steps.append(made)
                     if reply.voice is not None:
@@ -433,6 +450,30 @@ class Conversation:
         self._tell_text(reply, text.finish())
         if reply.voice is not None:
             reply.rows.put(ReplyEnd(reply.generation))
+
+    def _read_out(self, reply: _Reply, script: Script, own: Iterator[Step | int]) -> Iterator[Step | int]:
+        """The script's sentences in the shape of `Thinker.decode`; `own` where its writer gave up."""
+        thinker, memory = self.checkpoint.thinker, self._thinker
+        place = memory.cursor.next_decoded
+        left = reply.options.max_text_tokens
+        for sentence in script.sentences():
+            ids = self.checkpoint.prompt.encode(sentence)[:left]
+            if not reply.current():
+                raise Stale
+            if ids:
+                left -= len(ids)
+                for token, step in zip(ids, thinker.steps(memory, ids, place)):
+                    yield token
+                    yield step
+                place += len(ids)
+            if not left:
+                return
+        if not reply.current():
+            raise Stale
+        if script.gave_up:
+            yield from own
+        else:
+            yield next(iter(self.checkpoint.stop))
 
     def _tell_text(self, reply: _Reply, delta: str) -> None:
         reply.text += delta

@@ -77,7 +77,9 @@ def build(services: Services) -> gr.Blocks:
             language = gr.Radio(LANGUAGES, value=kept.language, label="Language · 语言", elem_id="setting-language")
             speech = gr.Checkbox(value=kept.speech, label=words["speak answers"], elem_id="setting-speech")
             voice = gr.Radio([], label=words["voice"], elem_id="setting-voice", visible=False)
-            route = gr.Radio(_routes(words), value=kept.route, label=words["who answers"], elem_id="setting-route")
+            route = gr.Radio(
+                _routes(words, services), value=kept.route, label=words["who answers"], elem_id="setting-route"
+            )
             model = gr.Dropdown([], label=words["model"], elem_id="setting-model", filterable=False)
 
         controls = [language, speech, voice, route, model]
@@ -136,13 +138,17 @@ def _shown(services: Services) -> list[Any]:
         gr.update(value=chosen.language),
         gr.update(value=chosen.speech, label=words["speak answers"]),
         gr.update(choices=voices, value=spoken_by, label=words["voice"], visible=bool(voices)),
-        gr.update(choices=_routes(words), value=chosen.route, label=words["who answers"]),
+        gr.update(choices=_routes(words, services), value=chosen.route, label=words["who answers"]),
         gr.update(choices=_models(services.config, current), value=current, label=words["model"]),
     ]
 
 
-def _routes(words: dict[str, str]) -> list[tuple[str, str]]:
-    return [(words["auto"], "auto"), (words["thinker"], "thinker")]
+def _routes(words: dict[str, str], services: Services) -> list[tuple[str, str]]:
+    """Who can be asked: once the model is loaded, the configured backends as well."""
+    names: list[str] = []
+    with contextlib.suppress(EngineUnavailable):
+        names = list(services.engine.loaded.answering.backends.entries)
+    return [(words["auto"], "auto"), (words["thinker"], "thinker"), *((name, name) for name in names)]
 
 
 def _models(config: Config, current: str) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ from app.web.views import clip_before, last_part, turn_view
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.assistant import Assistant
+    from app.web.told import Told
     from multimodal import prompt
     from streaming.events import ResponseDone, SpeechChunk
     from streaming.session import Conversation
@@ -247,7 +248,8 @@ class Replies:
 
     def _answer(self, reply: Reply, assistant: Assistant) -> dict[str, Any]:
         """Make the reply; returns what is to be kept of it."""
-        from streaming.events import SpeechChunk, TextDelta
+        from app.web.told import Told
+        from streaming.events import ResponseDone, SpeechChunk, TextDelta
 
         if reply.stop:
             return {"status": "cancelled"}
@@ -262,13 +264,20 @@ class Replies:
         conversation.append(said)
         reply.layout = inspection.of_turn(conversation, before)
         reply.conversation = conversation
-        route = self._route(reply.asked, chosen.route)
         shown = kept = time.monotonic()
         done: ResponseDone | None = None
-        for event in conversation.respond(options):
+        told = Told()
+        earlier = [self._earlier(turn, shown=True) for turn in reply.path[:-1]]
+        for event in assistant.answering.respond(conversation, options, chosen.route, earlier):
             if reply.stop:
                 conversation.cancel()
-            if isinstance(event, TextDelta):
+            if told.take(event):
+                if told.reasoning and time.monotonic() - shown >= SHOW_SEC:
+                    self._show_reasoning(reply, told)
+                    shown = time.monotonic()
+            elif isinstance(event, TextDelta):
+                if told.reasoning and not reply.text:
+                    self._show_reasoning(reply, told)
                 reply.text += event.text
                 now = time.monotonic()
                 if now - shown >= SHOW_SEC:
@@ -280,11 +289,11 @@ class Replies:
                     self._history.update_turn(reply.turn.id, text=reply.text)
             elif isinstance(event, SpeechChunk):
                 self._play(reply, event)
-            else:
+            elif isinstance(event, ResponseDone):
                 done = event
         assert done is not None, "every response ends in one terminal event"
         reply.text = done.text
-        return self._outcome(reply, conversation, assistant, done) | {"route": route}
+        return self._outcome(reply, conversation, assistant, done) | told.fields()
 
     def _conversation(self, before: list[Turn], assistant: Assistant) -> Conversation:
         """The one whose caches already hold these turns, or a new one that reads them."""
@@ -295,9 +304,12 @@ class Replies:
             return self._live.pop(before[-1].id)
         return assistant.conversation([self._earlier(turn) for turn in before if _was_read(turn)], self._vocabulary)
 
-    def _earlier(self, turn: Turn) -> prompt.Turn:
+    def _earlier(self, turn: Turn, shown: bool = False) -> prompt.Turn:
+        """shown: as people saw it, for a backend; its media are only named there, and need not be decoded."""
         from multimodal.prompt import Turn as PromptTurn
 
+        if shown:
+            return PromptTurn(turn.role, (*(f"[{part.medium.kind}] " for part in turn.media), turn.text))
         if turn.role == "user":
             return self._user_turn(turn)
         return PromptTurn("assistant", (turn.text,), turn.ids if turn.vocabulary == self._vocabulary else None)
@@ -345,11 +357,9 @@ class Replies:
             "places_of": picture.medium.digest if picture and places else None,
         }
 
-    def _route(self, asked: Turn, choice: str) -> dict[str, Any]:
-        from reasoning.router import Request, route
-
-        decided = route(Request(asked.text, tuple(part.medium.kind for part in asked.media), choice=choice))
-        return {"backend": decided.backend, "reason": decided.reason}
+    def _show_reasoning(self, reply: Reply, told: Told) -> None:
+        html = render(told.reasoning)
+        self._soon(reply, {"type": "reasoning", "turn": reply.turn.id, "html": html, "ms": None})
 
     def _show(self, reply: Reply) -> None:
         html = render(reply.text, reply.clip)

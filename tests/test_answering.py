@@ -1,0 +1,331 @@
+"""Who answers: the router's choice, a backend's text shown as it comes and said by the Thinker and the Talker, tools,
+fallback, and one stop for both."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.answering import Answered, Answering, ExpertUse, Reasoning, Routed, Tool
+from app.backends import Backends, configured
+from app.config import Config
+from app.web.told import Told as Gathered
+from multimodal.checkpoint import Checkpoint, load
+from multimodal.prompt import Turn
+from reasoning import tool_loop
+from reasoning.backend import AnswerDelta, Done, Options, ReasoningDelta, Usage
+from reasoning.errors import BackendUnavailable, ToolUnavailable
+from reasoning.messages import Message, ToolCall
+from reasoning.profiles import load_profiles
+from reasoning.tools.python_tool import PythonTool, ToolResult
+from streaming.events import ResponseDone, SpeechChunk, TextDelta
+from streaming.script import Script
+from streaming.session import Conversation, ResponseOptions
+from tests.family_checkpoints import write_checkpoint
+
+HEAVY = "Which number is larger, 9.11 or 9.8?"
+OPTIONS = ResponseOptions(greedy=True, seed=1, max_text_tokens=48, max_codes=60)
+
+
+class Scripted:
+    """A backend that does what the test says, and remembers what it was asked."""
+
+    def __init__(self, *rounds: Callable[[Options], Iterator[Any]], name: str = "scripted") -> None:
+        self.rounds, self.name = list(rounds), name
+        self.sees, self.continues = False, False
+        self.asked: list[list[Message]] = []
+        self.options: list[Options] = []
+
+    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Any]:
+        self.asked.append(list(messages))
+        self.options.append(options)
+        yield from self.rounds.pop(0)(options)
+
+    def close(self) -> None: ...
+
+
+class FakePython(PythonTool):
+    def check(self) -> str:
+        return "landlock"
+
+    def run(self, code: str, cancellation: Any = None) -> ToolResult:
+        return ToolResult("ok", stdout=f"{max(9.11, 9.8)}\n")
+
+
+class NoPython(PythonTool):
+    def check(self) -> str:
+        raise ToolUnavailable("Python code cannot be isolated here")
+
+
+def says(*texts: str, thinks: str = "Compare them.") -> Callable[[Options], Iterator[Any]]:
+    def stream(options: Options) -> Iterator[Any]:
+        if thinks:
+            yield ReasoningDelta(thinks)
+        for text in texts:
+            yield AnswerDelta(text)
+        yield Usage(10, 5)
+        yield Done("stop")
+
+    return stream
+
+
+def calls(code: str) -> Callable[[Options], Iterator[Any]]:
+    def stream(options: Options) -> Iterator[Any]:
+        yield ReasoningDelta("I will compute it.")
+        yield ToolCall("x", "python", f'{{"code": "{code}"}}')
+        yield Usage(10, 5)
+        yield Done("tool_calls")
+
+    return stream
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
+    return load(tiny_checkpoint)
+
+
+def answering(backend: Any, tool: PythonTool | None = None, notice: str = "") -> Answering:
+    backends = Backends([])
+    backends.add(backend, load_profiles().family("moe-nano"))
+    return Answering(backends, tool, notice)
+
+
+def asked(checkpoint: Checkpoint, text: str = HEAVY) -> Conversation:
+    conversation = Conversation(checkpoint)
+    conversation.append(Turn("user", (text,)))
+    return conversation
+
+
+def of(kind: type, events: Sequence[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_heavy_question_goes_to_the_backend_is_shown_and_spoken(checkpoint: Checkpoint) -> None:
+    conversation = asked(checkpoint)
+    backend = Scripted(says("9.8 is ", "larger. ", "It has $x^2$ more."))
+    events = list(answering(backend).respond(conversation, OPTIONS))
+    assert isinstance(events[0], Routed) and events[0].route.backend == "scripted"
+    assert "".join(event.text for event in of(TextDelta, events)) == "9.8 is larger. It has $x^2$ more."
+    assert [event.text for event in of(Reasoning, events)] == ["Compare them."]
+    assert sum(len(event.samples) for event in of(SpeechChunk, events)) > 0
+    done = events[-1]
+    assert isinstance(done, ResponseDone) and done.status in ("completed", "length")
+    assert done.text == "9.8 is larger. It has $x^2$ more."
+    last = conversation.turns[-1]
+    assert last.content == (done.text,)
+    spoken = checkpoint.tokenizer.decode(last.ids)
+    assert spoken == "9.8 is larger. It has x squared more."
+    assert of(Answered, events)[0].spent == Usage(10, 5)
+
+
+def test_a_light_question_stays_with_the_thinker(checkpoint: Checkpoint) -> None:
+    backend = Scripted()
+    events = list(answering(backend).respond(asked(checkpoint, "Hello there"), OPTIONS))
+    assert events[0].route.backend == "thinker" and not backend.asked  # type: ignore[union-attr]
+    assert "".join(event.text for event in of(TextDelta, events)) == events[-1].text  # type: ignore[union-attr]
+
+
+def test_what_is_read_out_costs_and_leaves_what_the_thinker_s_own_words_would(checkpoint: Checkpoint) -> None:
+    """Streaming equals offline: after the script the conversation goes on as one that holds the same turns."""
+    conversation = asked(checkpoint)
+    script = Script()
+    for sentence in ("One sentence.", "And another one."):
+        script.say(sentence)
+    script.end()
+    events = list(conversation.respond(OPTIONS, script))
+    text = "".join(event.text for event in of(TextDelta, events))
+    assert text == "One sentence. And another one."
+    fresh = Conversation(checkpoint)
+    for turn in conversation.turns:
+        fresh.append(turn)
+    waves = []
+    for one in (conversation, fresh):
+        one.append(Turn("user", ("Go on",)))
+        after: list[Any] = list(one.respond(OPTIONS))
+        waves.append((after[-1].text, np.concatenate([e.samples for e in of(SpeechChunk, after)] or [np.zeros(1)])))
+    assert waves[0][0] == waves[1][0]
+    np.testing.assert_allclose(waves[0][1], waves[1][1], atol=2e-4)
+
+
+def test_the_first_sentence_is_spoken_while_the_backend_still_writes(checkpoint: Checkpoint) -> None:
+    go_on = threading.Event()
+
+    def slow(options: Options) -> Iterator[Any]:
+        yield AnswerDelta("The first sentence is whole. And ")
+        assert go_on.wait(20), "no sound came while the backend waited"
+        yield AnswerDelta("the second one.")
+        yield Done("stop")
+
+    heard = False
+    for event in answering(Scripted(slow)).respond(asked(checkpoint), OPTIONS):
+        if isinstance(event, SpeechChunk):
+            heard = True
+            go_on.set()
+    assert heard
+
+
+@pytest.mark.parametrize("tool", [None, NoPython()])
+def test_a_backend_that_fails_before_its_first_word_is_replaced_and_the_user_is_told(
+    checkpoint: Checkpoint, tool: PythonTool | None
+) -> None:
+    def down(options: Options) -> Iterator[Any]:
+        raise BackendUnavailable("the server is not reachable.")
+        yield
+
+    conversation = asked(checkpoint)
+    events = list(answering(Scripted(down), tool).respond(conversation, OPTIONS))
+    routes = [event.route for event in of(Routed, events)]
+    assert [one.backend for one in routes] == ["scripted", "thinker"]
+    assert "does not answer (the server is not reachable)" in routes[1].reason
+    own = "".join(event.text for event in of(TextDelta, events))
+    alone = asked(checkpoint)
+    assert own == list(alone.respond(OPTIONS))[-1].text == events[-1].text  # type: ignore[union-attr]
+    assert conversation.turns[-1].ids == alone.turns[-1].ids
+
+
+def test_a_backend_that_breaks_off_keeps_what_it_said_and_says_so(checkpoint: Checkpoint) -> None:
+    def cut(options: Options) -> Iterator[Any]:
+        yield AnswerDelta("It is ")
+        yield Done("error", truncated=True, error="the connection was lost: ask again")
+
+    done = list(answering(Scripted(cut)).respond(asked(checkpoint), OPTIONS))[-1]
+    assert isinstance(done, ResponseDone)
+    assert (done.status, done.text, done.error) == ("failed", "It is ", "the connection was lost: ask again")
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_one_stop_stops_the_backend_and_the_voice(checkpoint: Checkpoint, how: str) -> None:
+    stopped = threading.Event()
+
+    def endless(options: Options) -> Iterator[Any]:
+        options.cancellation.on_cancel(stopped.set)
+        yield ReasoningDelta("Hm. ")
+        while not options.cancellation.cancelled:
+            time.sleep(0.01)
+        yield Done("cancelled", truncated=True)
+
+    conversation = asked(checkpoint)
+    events = answering(Scripted(endless)).respond(conversation, OPTIONS)
+    for event in events:
+        if isinstance(event, Reasoning):
+            if how == "close":
+                events.close()  # type: ignore[attr-defined]
+                break
+            conversation.cancel()
+    assert stopped.wait(5)
+    conversation.append(Turn("user", ("Hello",)))  # it is quiet again
+    assert list(conversation.respond(OPTIONS))[-1].status in ("completed", "length")  # type: ignore[union-attr]
+
+
+def test_a_notice_is_spoken_while_it_thinks_and_not_shown(checkpoint: Checkpoint) -> None:
+    def thinks(options: Options) -> Iterator[Any]:
+        time.sleep(0.4)
+        yield AnswerDelta("Done.")
+        yield Done("stop")
+
+    script_sec = Script.__init__.__defaults__
+    conversation = asked(checkpoint)
+    one = answering(Scripted(thinks), notice="Let me think.")
+    try:
+        Script.__init__.__defaults__ = ("", 0.05)
+        events = list(one.respond(conversation, OPTIONS))
+    finally:
+        Script.__init__.__defaults__ = script_sec
+    assert events[-1].text == "Done."  # type: ignore[union-attr]
+    assert checkpoint.tokenizer.decode(conversation.turns[-1].ids) == "Let me think. Done."
+
+
+def test_tools_are_run_shown_and_read_by_the_model(checkpoint: Checkpoint) -> None:
+    backend = Scripted(calls("print(max(9.11, 9.8))"), says("9.8 is larger.", thinks=""))
+    events = list(answering(backend, FakePython()).respond(asked(checkpoint), OPTIONS))
+    shown = of(Tool, events)
+    assert [(one.code, one.result) for one in shown] == [
+        ("print(max(9.11, 9.8))", None),
+        ("print(max(9.11, 9.8))", "9.8"),
+    ]
+    assert events[-1].text == "9.8 is larger."  # type: ignore[union-attr]
+    second = backend.asked[1]
+    assert [message.role for message in second] == ["user", "assistant", "tool"]
+    assert (second[1].reasoning, second[2].text) == ("I will compute it.", "9.8")
+    assert [spec.name for spec in backend.options[0].tools] == ["python"]
+    gathered = Gathered()
+    for event in events:
+        gathered.take(event)
+    fields = gathered.fields()
+    assert fields["route"]["backend"] == fields["model"] == "scripted"
+    assert "```python\nprint(max(9.11, 9.8))\n```" in fields["reasoning"]["text"]
+    assert "```output\n9.8\n```" in fields["reasoning"]["text"]
+
+
+def test_tool_rounds_end_and_unknown_tools_are_answered() -> None:
+    def unknown(options: Options) -> Iterator[Any]:
+        if not options.tools:
+            yield AnswerDelta("I give up.")
+            yield Done("stop")
+            return
+        yield ToolCall("x", "browser", "{}")
+        yield Done("tool_calls")
+
+    backend = Scripted(*[unknown] * 20)
+    events = list(tool_loop.answer(backend, FakePython(), [Message("user", ("Hi",))]))
+    assert len(of(tool_loop.ToolDone, events)) == tool_loop.MOST_ROUNDS
+    assert "there is no tool 'browser'" in backend.asked[-1][-1].text
+    assert events[-1] == Done("stop")
+
+
+def test_without_isolation_the_model_is_asked_without_the_tool(checkpoint: Checkpoint) -> None:
+    backend = Scripted(says("9.8."))
+    list(answering(backend, NoPython()).respond(asked(checkpoint), OPTIONS))
+    assert backend.options[0].tools == ()
+
+
+def test_a_short_follow_up_stays_with_the_backend_which_reads_what_was_shown(checkpoint: Checkpoint) -> None:
+    backend = Scripted(says("9.8 is larger.\n\n```python\nprint(9.8)\n```\n", thinks=""), says("9.9 is larger."))
+    one, conversation = answering(backend), asked(checkpoint)
+    list(one.respond(conversation, OPTIONS))
+    conversation.append(Turn("user", ("And 9.9 or 9.12?",)))
+    events = list(one.respond(conversation, OPTIONS))
+    assert events[0].route.backend == "scripted"  # type: ignore[union-attr]
+    assert [message.role for message in backend.asked[1]] == ["user", "assistant", "user"]
+    assert "print(9.8)" in backend.asked[1][1].text
+
+
+def test_a_random_mixture_of_experts_answers_and_tells_where_its_tokens_went(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = write_checkpoint(tmp_path / "moe-nano", "Qwen3MoeForCausalLM")
+    found = configured(Config(backends=str(folder)))
+    assert [(one.name, one.profile.name, one.problem) for one in found] == [("moe-nano", "moe-nano", None)]
+    one = Answering(Backends(found), None, experts=True)
+    options = ResponseOptions(greedy=True, seed=1, max_text_tokens=16, max_codes=40, speech=False)
+    events = list(one.respond(asked(checkpoint), options))
+    assert events[0].route.backend == "moe-nano"  # type: ignore[union-attr]
+    use = of(ExpertUse, events)
+    assert use and all(len(token.layers) == 2 and len(set(token.layers[0])) == 2 for token in use)
+    gathered = Gathered()
+    for event in events:
+        gathered.take(event)
+    experts = gathered.fields()["route"]["experts"]
+    assert sum(experts[0].values()) == 2 * len(use)
+
+
+def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    text = (
+        f"{tmp_path / 'broken'}, qwen-max@dashscope, mine@http://127.0.0.1:9/v1, other@nowhere, Qwen/Qwen2.5-Coder-7B"
+    )
+    found = {one.name: one for one in configured(Config(backends=text))}
+    assert "no config.json" in (found["broken"].problem or "")
+    assert "no server 'nowhere'" in (found["other"].problem or "")
+    assert found["qwen-max"].problem is None and found["Qwen2.5-Coder-7B"].profile.fill_in_middle
+    backends = Backends(list(found.values()))
+    assert [one.name for one in backends.available() if not one.ready] == ["broken", "other"]
+    with pytest.raises(BackendUnavailable, match="nowhere"):
+        backends.get("other")
+    assert configured(Config(backends="")) == []
