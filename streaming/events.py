@@ -116,4 +116,5 @@ class Aside:
     event: object
 
 
-Event = TextDelta | SpeechChunk | Aside | ResponseDone
+Event = TextDelta | SpeechChunk | ResponseDone
+ScriptedEvent = Event | Aside

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from streaming.events import (
     ReplyEnd,
     ReplyRow,
     ResponseDone,
+    ScriptedEvent,
     SpeechChunk,
     TextDelta,
     Usage,
@@ -110,7 +111,7 @@ class _Reply:
     voice: Voice | None
     generators: dict[str, torch.Generator]
     current: Callable[[], bool]
-    out: Channel[Event | _StageEnd]
+    out: Channel[ScriptedEvent | _StageEnd]
     rows: Channel[ReplyRow | ReplyEnd]
     codes: Channel[Code | CodesEnd]
     script: Script | None = None
@@ -302,7 +303,15 @@ class Conversation:
         if (script := self._script) is not None:
             script.cancel()
 
-    def respond(self, options: ResponseOptions = ResponseOptions(), script: Script | None = None) -> Iterator[Event]:
+    @overload
+    def respond(self, options: ResponseOptions = ...) -> Iterator[Event]: ...
+
+    @overload
+    def respond(self, options: ResponseOptions, script: Script) -> Iterator[ScriptedEvent]: ...
+
+    def respond(
+        self, options: ResponseOptions = ResponseOptions(), script: Script | None = None
+    ) -> Iterator[Event] | Iterator[ScriptedEvent]:
         """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
 
         script: what to say instead of what the Thinker would write; the text of this response is then what was said,
@@ -314,7 +323,7 @@ class Conversation:
         self._expect_quiet()
         return self._run(options, voice, script)
 
-    def _run(self, options: ResponseOptions, voice: Voice | None, script: Script | None) -> Iterator[Event]:
+    def _run(self, options: ResponseOptions, voice: Voice | None, script: Script | None) -> Iterator[Any]:
         self._expect_quiet()
         reply = self._begin(options, voice)
         reply.script = self._script = script
