@@ -31,6 +31,7 @@ from streaming.call_events import (
     TurnStopped,
     TurnTiming,
 )
+from streaming.chunk import Pictures
 from streaming.clock import Line
 from streaming.dialogue import Dialogue, failed
 from streaming.events import Event, ResponseDone, SpeechChunk, TextDelta
@@ -150,7 +151,7 @@ class Call:
         self._forgotten: list[_Turn] = []
         self._held: list[np.ndarray] = []  # speech into a reply, not long enough yet to interrupt it
         self._held_start = 0
-        self._frames: deque[Picture] = deque(maxlen=1)
+        self._pictures = Pictures()
         self._busy: _Reply | None = None  # a reply that is being made, wanted or not
         self._reply: _Reply | None = None  # the newest that was let out
         self._cut: _Cut | None = None
@@ -200,9 +201,12 @@ class Call:
                 assert isinstance(event, SpeechStopped)
                 self._stopped(event)
 
-    def see(self, picture: Picture) -> None:
-        """The newest picture of the camera or screen. It is read with what is said next, or what is being said."""
-        self._frames.append(picture)
+    def see(self, picture: Picture, captured_ms: float) -> None:
+        """A picture of the camera or screen; `Pictures` decides whether it is read with what is said."""
+        now = self._line.now()
+        self._pictures.see(picture, captured_ms, now)
+        if self._turn is not None:
+            self._turn.pictures += self._pictures.more(now)
 
     def commit(self, answer: bool | None = None) -> bool:
         """The user says that the turn is over (a released key). False where nothing was heard."""
@@ -330,7 +334,7 @@ class Call:
     def _begin_turn(self, start: int) -> _Turn:
         self._turns += 1
         turn = _Turn(self._turns, start)
-        turn.pictures = list(self._frames)
+        turn.pictures = self._pictures.begin(self._line.now())
         self._turn = turn
         for piece in self._held:
             self._add(turn, piece)

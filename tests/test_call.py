@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from multimodal.checkpoint import Checkpoint, load
+from multimodal.media import Picture
+from multimodal.prompt import Turn
 from streaming.call import Call, CallSettings
 from streaming.call_events import CallEvent, Interrupted, ReplyEvent, ReplyStarted, TurnStarted, TurnStopped
 from streaming.clock import VirtualLine
@@ -212,3 +214,33 @@ def test_replies_are_made_beside_the_call_on_a_real_thread(checkpoint: Checkpoin
     line.close()
     assert sum(isinstance(event, ReplyStarted) for event in events) == 1
     assert [turn.role for turn in conversation.turns] == ["user", "assistant"]
+
+
+def shade(level: int) -> Picture:
+    return Picture(np.full((56, 56, 3), level, np.uint8))
+
+
+def test_a_turn_begins_with_the_newest_picture_and_takes_another_where_the_scene_changes(
+    checkpoint: Checkpoint,
+) -> None:
+    line = Line(checkpoint)
+    line.call.see(shade(10), 0)
+    line.microphone((5.0, 0.0))
+    line.call.see(shade(50), 5000)
+    line.call.see(shade(90), 4000)  # late: the newer one stays
+    line.microphone((1.0, 0.5))
+    line.call.see(shade(200), 6000)  # too soon
+    line.microphone((1.4, 0.5))
+    line.call.see(shade(51), 7400)  # nothing new
+    line.microphone((0.5, 0.5))
+    line.call.see(shade(200), 7900)
+    line.microphone((0.5, 0.5), (0.6, 0.0))
+    shown, clip, more = line.conversation.turns[0].content
+    assert isinstance(shown, Picture) and shown.pixels[0, 0, 0] == 50
+    assert isinstance(more, Picture) and more.pixels[0, 0, 0] == 200
+    filed = Conversation(checkpoint)
+    filed.append(Turn("user", (shown, clip, more)))
+    assert filed.length == sum(len(checkpoint.thinker.tmrope.ids(span)) for span in line.conversation.spans[:-3])
+    line.all_played()
+    line.microphone((1.0, 0.5), (0.6, 0.0))
+    assert len(line.conversation.turns[2].content) == 1, "the camera has been off for a minute"

@@ -55,7 +55,6 @@ log = logging.getLogger(__name__)
 MOST_BUFFERED_SEC = 60.0
 MOST_UNSENT = 4000
 TRANSCRIBE_AFTER_SEC = 2.0  # where no answer's first sound comes before
-PICTURE_FRESH_SEC = 5.0
 
 
 @dataclass
@@ -220,7 +219,7 @@ class Session:
             picture = await asyncio.to_thread(self._decode, data)
         except TandemError as error:
             raise ClientError(str(error), "invalid_image", "image") from error
-        self._line.post(lambda: self._call.see(picture))
+        self._line.post(lambda: self._call.see(picture, at_ms))
 
     async def _commit(self, event: dict[str, Any]) -> None:
         name = event.get("event_id")

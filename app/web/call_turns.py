@@ -48,7 +48,8 @@ class CallTurns:
     def heard(self, samples: np.ndarray, rate_hz: int, pictures: Sequence[np.ndarray] = ()) -> str:
         """The user spoke: float32 [n] in −1…1, while showing pictures uint8 [H, W, 3]. The turn's id."""
         medium = self._sound(_pcm16(samples), rate_hz)
-        return self._add("user", [*self._shown(pictures), MediaPart(medium, SPOKEN)]).id
+        shown = self._shown(pictures)  # the first stands before the sound, later ones behind it
+        return self._add("user", [*shown[:1], MediaPart(medium, SPOKEN), *shown[1:]]).id
 
     def typed(self, text: str, pictures: Sequence[np.ndarray] = ()) -> str:
         return self._add("user", [*self._shown(pictures), TextPart(text)]).id
