@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analysis import times
+from app.analysis.command import flags_from_file
 from app.analysis.manifest import Item, collect, in_shard
 from app.analysis.options import AnalysisError, AnalysisOptions, parse_formats, parse_shard, parse_window
 from app.analysis.progress import Progress
@@ -333,3 +334,46 @@ def test_what_is_no_results_file_is_named(tmp_path: Path) -> None:
             write_reports(tmp_path / "r.jsonl", ("csv",))
     with pytest.raises(AnalysisError, match="cannot be read"):
         write_reports(tmp_path / "no.jsonl", ("csv",))
+
+
+# --- flags from a file ----------------------------------------------------------------------------------------------
+
+KNOWN: dict[str, Any] = {
+    "paths": None,
+    "lists": None,
+    "prompt": None,
+    "task": None,
+    "schema": None,
+    "out": Path("results.jsonl"),
+    "fps": "auto",
+    "window": "30",
+    "jobs": 1,
+    "quiet": False,
+    "config": None,
+}
+
+
+def test_flags_come_from_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "analysis.toml"
+    file.write_text(
+        'a = ["list.txt"]\ntask = "events"\nwindow = 12.5\nfps = 1\njobs = 2\nout = "x.jsonl"\nquiet = true\n'
+    )
+    found = flags_from_file(file, KNOWN)
+    assert found == {
+        "lists": ["list.txt"],
+        "task": "events",
+        "window": "12.5",
+        "fps": "1",
+        "jobs": 2,
+        "out": Path("x.jsonl"),
+        "quiet": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["colour = 1", "jobs = true", "jobs = {}", "task =", 'quiet = "yes"', "prompt = true", "a = [1]"]
+)
+def test_a_file_of_flags_that_is_wrong_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "analysis.toml").write_text(text)
+    with pytest.raises(AnalysisError, match=r"analysis\.toml"):
+        flags_from_file(tmp_path / "analysis.toml", KNOWN)

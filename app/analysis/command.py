@@ -24,6 +24,16 @@ from app.config import Config, resolve
 
 EXIT_OK, EXIT_FAILED_ITEMS, EXIT_NOTHING, EXIT_INTERRUPTED = 0, 3, 4, 130
 
+_FILE_KINDS: dict[str, type] = {  # of the flags that have no default to tell it
+    **dict.fromkeys(("prompt", "task", "model", "backend", "device", "dtype"), str),
+    "paths": list,
+    "lists": list,
+    "schema": Path,
+    "out": Path,
+    "overlap": float,
+    "max_frames": int,
+}
+
 
 def analyze(
     ctx: typer.Context,
@@ -67,7 +77,7 @@ def analyze(
 
     with user_errors():
         given = {name: value for name, value in ctx.params.items() if _typed(ctx, name)}
-        values = {**ctx.params, **_from_file(config, ctx.params), **given}
+        values = {**ctx.params, **flags_from_file(config, ctx.params), **given}
         status = run(values)
     raise typer.Exit(status)
 
@@ -77,7 +87,7 @@ def _typed(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _from_file(path: Path | None, known: dict[str, Any]) -> dict[str, Any]:
+def flags_from_file(path: Path | None, known: dict[str, Any]) -> dict[str, Any]:
     """Flags from a TOML file, by their long names."""
     if path is None:
         return {}
@@ -91,12 +101,16 @@ def _from_file(path: Path | None, known: dict[str, Any]) -> dict[str, Any]:
     for name in table.keys() - (known.keys() - {"config"}):
         raise AnalysisError(f"{path}: {name} is not a flag of analyze; correct it")
     for name, value in table.items():
-        default = known[name]
-        if isinstance(default, str) and not isinstance(value, bool | list | dict):
+        wanted = _FILE_KINDS.get(name, type(known[name]))
+        if wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
             table[name] = str(value)
-        elif name in ("schema", "out") and isinstance(value, str):
+        elif wanted is Path and isinstance(value, str):
             table[name] = Path(value)
-        elif type(value) is dict or (type(default) in (int, bool) and type(value) is not type(default)):
+        elif wanted is list and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            pass
+        elif wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
+            table[name] = float(value)
+        elif type(value) is not wanted or wanted is list:
             raise AnalysisError(f"{path}: {name} = {value!r} is not what the flag takes; correct it")
     return table
 
