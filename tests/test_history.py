@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,24 @@ def test_a_history_of_the_first_version_is_read(tmp_path: Path) -> None:
     row = db.execute("SELECT transcript, unheard, reasoning, inspection FROM turns").fetchone()
     assert row == (None, None, "{}", "{}")
     db.close()
+
+
+def test_a_path_can_be_read_while_turns_are_added(history: History) -> None:
+    conversation = history.create().id
+    done = threading.Event()
+
+    def add() -> None:
+        parent = None
+        for number in range(150):
+            parent = history.add_turn(conversation, "user", [TextPart(str(number))], parent).id
+        done.set()
+
+    writer = threading.Thread(target=add)
+    writer.start()
+    while not done.is_set():
+        path = history.path(conversation)
+        assert [turn.text for turn in path] == [str(number) for number in range(len(path))]
+    writer.join()
 
 
 def test_an_edit_branches_and_both_branches_stay(history: History) -> None:

@@ -214,8 +214,9 @@ class History:
 
     def path(self, conversation: str, head: str | None = None) -> list[Turn]:
         """The turns that lead to `head` (the conversation's own if None), oldest first."""
-        by_id = {turn.id: turn for turn in self.turns(conversation)}
-        at = head or self.conversation(conversation).head
+        with self._lock:  # a turn that is added between the two would be a head that is not there
+            by_id = {turn.id: turn for turn in self.turns(conversation)}
+            at = head or self.conversation(conversation).head
         found: list[Turn] = []
         while at is not None:
             if at not in by_id:

@@ -39,7 +39,7 @@ def keep(page: Page, name: str) -> None:
     page.wait_for_timeout(500)
     target = HERE / f"{name}.png"
     page.screenshot(path=target)
-    Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(target, optimize=True)
+    Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(target, optimize=True)
 
 
 def photograph(browser: Browser, server: RunningServer, name: str, scheme: str) -> None:

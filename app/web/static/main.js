@@ -109,8 +109,9 @@ class Page {
       if (id === this.conversation) this.setTurns(turns, conversation.title);
     } catch (error) {
       if (error.message === "") return; // lost connection: the header says so
+      if (!(error instanceof ServerError)) throw error;
       this.say(error.message);
-      this.open(null);
+      if (error.status === 404 && id === this.conversation) this.open(null);
     }
   }
 

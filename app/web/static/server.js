@@ -1,6 +1,12 @@
 // Requests to this page's own server, and the socket over which it tells what happens.
 
-export class ServerError extends Error {}
+// status: of the answer; undefined where none came.
+export class ServerError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
 
 export async function call(method, path, body) {
   let response;
@@ -14,7 +20,7 @@ export async function call(method, path, body) {
     throw new ServerError("");
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new ServerError(answer.error ?? `${response.status}`);
+  if (!response.ok) throw new ServerError(answer.error ?? `${response.status}`, response.status);
   return answer;
 }
 
