@@ -1,7 +1,8 @@
-"""The router's time and its errors on the labelled prompts, and what the OpenAI-compatible backend adds to a stream.
+"""The router's time and its errors on the labelled prompts, and what Tandem adds to a backend's stream.
 
 The stream comes from a scripted server on this machine that sends a token every `--gap-ms`; the same request is read
-with the bare `openai` client and through Tandem's backend, in turns. Prints one JSON line.
+with the bare `openai` client, through Tandem's backend, and as a whole routed answer whose text the Thinker of a seeded
+random checkpoint reads meanwhile, in turns. Prints one JSON line.
 
     python -m benchmarks.routing [--rounds 7] [--tokens 200] [--gap-ms 5]
 """
@@ -90,6 +91,57 @@ def overhead(rounds: int, tokens: int, gap_ms: float) -> dict[str, float]:
     }
 
 
+def answer_overhead(rounds: int, tokens: int, gap_ms: float) -> dict[str, float]:
+    """As `overhead`, bare client against a whole answer: routed, told, and read by the Thinker, without speech."""
+    import tempfile
+
+    import torch
+    from openai import OpenAI
+
+    from app.answering import Answering
+    from app.backends import Backends
+    from multimodal.blueprint import write_random_checkpoint
+    from multimodal.checkpoint import load
+    from multimodal.prompt import Turn
+    from streaming.events import TextDelta
+    from streaming.session import Conversation, ResponseOptions
+
+    torch.set_num_threads(1)
+    body = [*(chunk(content="word. " if i % 12 == 11 else "word ") for i in range(tokens))]
+    reply = Reply([*body, chunk(finish="stop"), END], pause_sec=gap_ms / 1000)
+    bare: list[tuple[float, float]] = []
+    ours: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder, scripted(*[reply] * (2 * rounds + 2)) as server:
+        checkpoint = load(write_random_checkpoint(Path(folder) / "tiny"))
+        client = OpenAI(base_url=server.url, api_key="none", max_retries=0)
+        profile = load_profiles().of_remote("qwen-max")
+        backends = Backends([])
+        backends.add(OpenAiBackend(Remote("qwen-max", server.url), profile), profile)
+        answering = Answering(backends)
+        for number in range(rounds + 1):
+            pair = [_read_bare(client)]
+            conversation = Conversation(checkpoint)
+            conversation.append(Turn("user", ("Prove that 17 is prime, step by step.",)))
+            started, first, last = time.perf_counter(), 0.0, 0.0
+            for event in answering.respond(conversation, ResponseOptions(speech=False), "qwen-max"):
+                if isinstance(event, TextDelta):
+                    last = time.perf_counter() - started
+                    first = first or last
+            pair.append((first, last))
+            if number:
+                bare.append(pair[0])
+                ours.append(pair[1])
+        backends.close()
+        client.close()
+    first_ms = [statistics.median(first for first, _ in runs) * 1000 for runs in (bare, ours)]
+    rate = [tokens / statistics.median(total for _, total in runs) for runs in (bare, ours)]
+    return {
+        "first_token_bare_ms": round(first_ms[0], 2),
+        "first_token_added_ms": round(first_ms[1] - first_ms[0], 2),
+        "throughput_ratio": round(rate[1] / rate[0], 4),
+    }
+
+
 def _read_bare(client: Any) -> tuple[float, float]:
     started, first = time.perf_counter(), 0.0
     stream = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}], stream=True)
@@ -115,7 +167,8 @@ def main() -> None:
     options = parser.parse_args()
     about = hardware()
     stream = overhead(options.rounds, options.tokens, options.gap_ms)
-    print_line("routing", {"router": router(options.rounds), "stream": stream}, about)
+    answer = answer_overhead(options.rounds, options.tokens, options.gap_ms)
+    print_line("routing", {"router": router(options.rounds), "stream": stream, "answer": answer}, about)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,14 @@ from reasoning import tool_loop
 from reasoning.backend import AnswerDelta, Done, Options, ReasoningDelta, Usage
 from reasoning.errors import BackendUnavailable, ToolUnavailable
 from reasoning.messages import Message, ToolCall
+from reasoning.openai_backend import OpenAiBackend, Remote
 from reasoning.profiles import load_profiles
 from reasoning.tools.python_tool import PythonTool, ToolResult
 from streaming.events import ResponseDone, SpeechChunk, TextDelta
 from streaming.script import Script
 from streaming.session import Conversation, ResponseOptions
 from tests.family_checkpoints import write_checkpoint
+from tests.scripted_server import Reply, chunk, scripted
 
 HEAVY = "Which number is larger, 9.11 or 9.8?"
 OPTIONS = ResponseOptions(greedy=True, seed=1, max_text_tokens=48, max_codes=60)
@@ -329,3 +331,41 @@ def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="nowhere"):
         backends.get("other")
     assert configured(Config(backends="")) == []
+
+
+REFUSALS = {
+    "429": Reply([b"{}"], 429, "application/json"),
+    "500": Reply([b"<html>oops</html>"], 500, "text/html"),
+    "timeout": Reply(wait_sec=3),
+    "HTML": Reply([b"<html><title>Welcome</title></html>"], kind="text/html"),
+    "wrong JSON": Reply([b"data: {not json}\n\n"]),
+}
+
+
+def remote(server: Any) -> OpenAiBackend:
+    where = Remote("moe-nano", server.url, tries=2, backoff_sec=0.0, first_event_sec=0.2, next_event_sec=1.0)
+    return OpenAiBackend(where, load_profiles().family("qwen2.5"))
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_whatever_a_server_does_first_the_thinker_answers(fault: str, checkpoint: Checkpoint) -> None:
+    with scripted(*[REFUSALS[fault]] * 2) as server:
+        backend = remote(server)
+        events = list(answering(backend).respond(asked(checkpoint), OPTIONS))
+        backend.close()
+    routes = [event.route for event in of(Routed, events)]
+    assert [one.backend for one in routes] == ["moe-nano", "thinker"] and "does not answer" in routes[1].reason
+    assert events[-1].status in ("completed", "length") and not events[-1].error  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", b'data: {"choices": [{"ind', b"data: {not json}\n\n"], ids=["cut", "half", "JSON"]
+)
+def test_a_stream_that_breaks_off_ends_in_one_failure_with_its_text(tail: bytes, checkpoint: Checkpoint) -> None:
+    with scripted(Reply([chunk(content="nine point"), *([tail] if tail else [])])) as server:
+        backend = remote(server)
+        events = list(answering(backend).respond(asked(checkpoint), OPTIONS))
+        backend.close()
+    assert [isinstance(event, ResponseDone) for event in events].count(True) == 1
+    done = events[-1]
+    assert isinstance(done, ResponseDone) and (done.status, done.text) == ("failed", "nine point") and done.error

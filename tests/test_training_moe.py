@@ -3,6 +3,7 @@ equals transformers', and a run whose loss falls and whose checkpoint loads."""
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 import multimodal  # noqa: F401
 from reasoning.chat_layout import ChatLayout
-from reasoning.messages import Message, ToolSpec
+from reasoning.messages import Message, ToolCall, ToolSpec, checked
 from reasoning.thinking import ThinkingParser
 from reasoning.tool_calls import ToolCallParser
 from reasoning.tools.python_tool import PYTHON_TOOL
@@ -111,6 +112,27 @@ def test_the_layout_is_what_the_chat_template_gives_to_the_running_code(encoder:
         assert ids == encoder.encode(prompt_text(problem, shape))
 
 
+def test_a_tool_round_is_read_back_as_it_was_written(encoder: Encoder) -> None:
+    """So that the cache of the reply is kept, and the model reads what it was trained on."""
+    layout, rng = ChatLayout(chat_tokenizer()), random.Random(12)
+    for _ in range(40):
+        problem = draw(rng, "train")
+        if not problem.code:
+            continue
+        call = ToolCall("x", "python", json.dumps({"code": problem.code}))
+        turns = [
+            Message("user", (problem.question,)),
+            Message("assistant", ("",), f"{problem.plan}\n", (call,)),
+            Message("tool", (result(problem),), tool_call_id="x"),
+        ]
+        parts = reply_parts(problem, Shape())
+        wanted = prompt_text(problem, Shape()) + parts[0][0] + parts[1][0]
+        kept = checked(turns, sees=False)
+        assert encoder.decode(layout.chat(kept, (PYTHON_TOOL,))) == wanted
+        pieces = (prompt_text(problem, Shape()), parts[0][0], parts[1][0])
+        assert layout.chat(kept, (PYTHON_TOOL,)) == [i for part in pieces for i in encoder.encode(part)]
+
+
 def test_the_running_parsers_read_a_reply(encoder: Encoder) -> None:
     rng = random.Random(4)
     for _ in range(60):
@@ -196,8 +218,6 @@ def test_a_run_learns_saves_resumes_and_exports(tmp_path: Path, monkeypatch: pyt
     out = tmp_path / "run"
     flags = ["--out", str(out), "--small", "--device", "cpu", "--workers", "0", "--tokens", "1024", "--examine", "0"]
     trainer = moe.train(moe.parser().parse_args([*flags, "--seconds", "6", "--rate", "1e-2", "--print-every", "1"]))
-    import json
-
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[0] > losses[-1] + 0.3, losses
