@@ -94,8 +94,8 @@ class _Turn:
 
 @dataclass(eq=False)
 class _Reply:
-    """number: 0 until it is let out. held: events that nobody may see yet, None once they may. wanted: nobody has
-    interrupted it."""
+    """number: 0 until it is let out. followed: another turn stands behind it. held: events that nobody may see yet, None
+    once they may. wanted: nobody has interrupted it."""
 
     number: int
     options: ResponseOptions
@@ -106,6 +106,7 @@ class _Reply:
     wanted: bool = True
     done: ResponseDone | None = None
     sounded: bool = False
+    followed: bool = False
     played: bool = False
     reason: Literal["turn", "client"] = "client"
 
@@ -233,6 +234,8 @@ class Call:
         def work() -> None:
             try:
                 self._dialogue.append(turn)
+                if self._reply is not None:
+                    self._reply.followed = True
             except TandemError as error:
                 then(error)
             else:
@@ -280,7 +283,7 @@ class Call:
     def truncate(self, number: int, samples: int) -> bool:
         """The player stopped that reply after `samples` samples. False where it is not the newest turn any more."""
         reply = self._reply
-        if reply is None or reply.number != number:
+        if reply is None or reply.number != number or reply.followed:
             return False
         if reply.playback is not None:
             reply.playback.flush(samples)
@@ -467,6 +470,8 @@ class Call:
             self._read(turn)
             self._dialogue.commit()
             turn.committed = True
+        if self._reply is not None:
+            self._reply.followed = True
         samples = np.concatenate(turn.audio[: turn.fed])
         self._emit(TurnCommitted(turn.number, samples, tuple(turn.pictures[: turn.seen])))
         # Somebody who goes on speaking is answered when that is over.
@@ -598,6 +603,8 @@ class Call:
     def _apply(self, cut: _Cut) -> None:
         """Make the conversation remember what was heard of the reply, and no more."""
         reply, playback = cut.reply, cut.reply.playback
+        if reply.followed:  # something was said since: what the conversation has stays
+            return
         tokens = self._dialogue.reply_tokens()
         heard = tokens if playback is None else playback.heard_tokens(tokens)
         text = reply.done.text if reply.done is not None else ""
