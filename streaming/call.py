@@ -94,8 +94,8 @@ class _Turn:
 
 @dataclass(eq=False)
 class _Reply:
-    """number: 0 until it is let out. followed: another turn stands behind it. held: events that nobody may see yet, None
-    once they may. wanted: nobody has interrupted it."""
+    """number: 0 until it is let out. followed: another turn stands behind it. held: events that nobody may see yet,
+    None once they may. wanted: nobody has interrupted it."""
 
     number: int
     options: ResponseOptions
