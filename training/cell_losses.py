@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from training.cells import CELL, LETTER_LABELS, UNKNOWN
 from training.packed_thinker import Batch, PackedThinker
 
-CLASS_SHARE, COLOR_SHARE, BOX_SHARE, PLACE_SHARE, LETTER_SHARE = 0.4, 0.3, 0.3, 0.3, 0.2
+CLASS_SHARE, COLOR_SHARE, BOX_SHARE, PLACE_SHARE, LETTER_SHARE = 0.4, 0.3, 0.3, 0.3, 0.6
 BACKGROUND_WEIGHT = 0.2  # of a cell without an item, of which there are many
 EMPTY_WEIGHT = 0.05  # of half a cell without letters
 PLACES = 12.0  # cells along a side, about the most there are

@@ -178,8 +178,8 @@ _BUILDERS: dict[str, Builder] = {
 
 # How often each kind should be drawn, relative to the others.
 KINDS: dict[str, float] = {
-    "picture_what": 2.0,
-    "picture_list": 2.0,
+    "picture_what": 1.5,
+    "picture_list": 1.8,
     "picture_color": 1.5,
     "picture_where": 1.2,
     "picture_exists": 1.0,
@@ -191,10 +191,10 @@ KINDS: dict[str, float] = {
     "picture_arrow": 0.3,
     "picture_chat": 1.2,
     "picture_beyond": 0.5,
-    "read_word": 2.0,
-    "read_line": 2.0,
-    "chart": 1.5,
-    "ground": 2.5,
+    "read_word": 4.0,
+    "read_line": 4.0,
+    "chart": 2.5,
+    "ground": 3.5,
     "talk_small": 1.0,
     "talk_help": 0.7,
     "talk_beyond": 2.0,

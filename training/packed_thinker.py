@@ -102,7 +102,10 @@ class PackedThinker(torch.nn.Module):
         self.box_head = torch.nn.Linear(hidden, 8)  # the item's box as seen from the cell, and the cell's own place
         self.letter_head = torch.nn.Linear(hidden, HALVES * LETTER_LABELS)
         torch.nn.init.constant_(self.letter_head.bias, -4.0)  # most cells show no letters
-        # Each may be replaced by its compiled form.
+        self.run_eagerly()
+
+    def run_eagerly(self) -> None:
+        """Run encoders and language model as they are written."""
         self.run_audio: Callable[..., torch.Tensor] = self.audio
         self.run_vision: Callable[..., torch.Tensor] = self.vision
         self.run_language: Callable[..., torch.Tensor] = self.language

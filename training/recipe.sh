@@ -13,13 +13,15 @@ DATA=${DATA:-/dev/shm/tandem}     # speech
 RUNS=${RUNS:-runs}                # checkpoints and logs
 PYTHON=${PYTHON:-python3}
 SEED=${SEED:-7}
+SCALE=${SCALE:-2}                 # size of the Thinker's batches
+RATE=${RATE:-7e-4}                # its highest learning rate
 SYNTHESIS_SHARE=${SYNTHESIS_SHARE:-0.14}
-THINKER_SHARE=${THINKER_SHARE:-0.64}
+THINKER_SHARE=${THINKER_SHARE:-0.66}
 CODEC_SHARE=${CODEC_SHARE:-0.045}
 DIT_SHARE=${DIT_SHARE:-0.17}
 VOCODER_SHARE=${VOCODER_SHARE:-0.85}
-TALKER_SHARE=${TALKER_SHARE:-0.22} # of the last Talker, after the Thinker
-FESTIVAL=${FESTIVAL:-0}           # 1: the festival voice ked too
+TALKER_SHARE=${TALKER_SHARE:-0.2} # of the last Talker, after the Thinker
+FESTIVAL=${FESTIVAL:-1}           # 0: without the festival voices ked and hts-slt
 INIT=${INIT:-}                    # OUTPUT of an earlier run: its Thinker and Talker are continued
 THINKER_OPTIONS=${THINKER_OPTIONS:-}
 TALKER_OPTIONS=${TALKER_OPTIONS:-}
@@ -27,7 +29,11 @@ SAVE_EVERY=${SAVE_EVERY:-180}
 
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
-[ -n "$ROOT" ] && export TANDEM_DEBIAN_ROOT=$ROOT
+if [ -n "$ROOT" ]; then
+  export TANDEM_DEBIAN_ROOT=$ROOT
+  # Debian's festival reads its first file from there only.
+  [ -e /usr/share/festival ] || ln -s "$ROOT/usr/share/festival" /usr/share/festival
+fi
 WORDNET=${ROOT:-}/usr/share/wordnet
 BEGAN=$(date +%s)
 LOGS=$RUNS/logs
@@ -76,13 +82,12 @@ speak slt train/tts slt 30 "$(part_of_cores 0.3)" &
 speak rms train/tts rms 14 "$(part_of_cores 0.15)" &
 speak kal16 train/asr kal16 25 "$(part_of_cores 0.06)" --vary=0.15 &
 speak espeak train/asr espeak 60 "$(part_of_cores 0.22)" --vary=0.2 &
-[ "$FESTIVAL" = 1 ] && speak ked train/asr ked 20 "$(part_of_cores 0.08)" --vary=0.2 &
+[ "$FESTIVAL" = 1 ] && { speak ked train/asr ked 20 "$(part_of_cores 0.08)" --vary=0.2 & speak hts train/asr hts-slt 4 "$(part_of_cores 0.06)" --vary=0.2 & }
 speak awb test awb 0.15 1 --split test &
 speak testtts testtts slt,rms 0.1 1 --split test &
 
 ( # GPU 0: the Thinker, then the last Talker on it
   export CUDA_VISIBLE_DEVICES=0
-  for _ in $(seq 90); do [ "$(find "$DATA/train" -name '*.npz' 2>/dev/null | wc -l)" -ge 24 ] && break; sleep 1; done
   resume=
   if [ -n "$INIT" ]; then
     mkdir -p "$RUNS/before"
@@ -90,16 +95,10 @@ speak testtts testtts slt,rms 0.1 1 --split test &
 for part in ('thinker', 'talker'): save_file(read_part(Path(sys.argv[1]), part), Path(sys.argv[2]) / f'{part}.safetensors')" "$INIT" "$RUNS/before"
     resume="--resume $RUNS/before --later"
   fi
-  # Compiled where a trial of it goes well.
-  compiled=
-  if [ "$GPUS" -gt 0 ]; then
-    stage trial timeout 150 $PYTHON -m training.thinker --measure --compile ${ROOT:+--root "$ROOT"} --wordnet "$WORDNET" \
-      --examine-every 0 --workers "$(part_of_cores 0.3)"
-    tail -n 1 "$LOGS/trial.log" | grep -q '"skipped": 0' && compiled=--compile
-  fi
+  compiled=$([ "$GPUS" -gt 0 ] && echo --compile)
   # shellcheck disable=SC2086
   stage thinker $PYTHON -m training.thinker --shards "$DATA/train" --test-shards "$DATA/test" ${ROOT:+--root "$ROOT"} \
-    --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 240 --save-every 120 --seed "$SEED" \
+    --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 420 --save-every 120 --scale "$SCALE" --rate "$RATE" --seed "$SEED" \
     --workers "$(part_of_cores 0.6)" --out "$RUNS/thinker" $resume $compiled $THINKER_OPTIONS
   keep thinker "$RUNS/thinker/thinker.safetensors"
   await talker1

@@ -47,7 +47,7 @@ class TalkerOptions:
     """How the Talker is trained. Rates are probabilities; `code_masking` is the most that a row's codes are masked."""
 
     seconds: float = 420.0
-    codes_per_step: int = 16_384
+    codes_per_step: int = 32_768
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup_steps: int = 300
@@ -245,6 +245,8 @@ def train(
     began = time.monotonic()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
+    # cuDNN's attention plans each new shape anew, and nearly every batch has its own: it took four fifths of a step.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     opened = open_thinker(thinker, tokenizer, blueprint, device)
     decoder = opened.thinker.model.model.language_model
     learned, held_out = split_by_text(read_coded(codes))

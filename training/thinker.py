@@ -260,7 +260,14 @@ def train(arguments: argparse.Namespace) -> None:
         trainer.packed.compile_parts()
     parameters = sum(p.numel() for p in trainer.packed.model.parameters())
     report(flash=trainer.packed.flash, parameters=parameters, block_bytes=first.numel(), kinds=maker.kinds())
-    trainer.step(first, 0.0)  # with compilation and allocation, before the clock starts
+    try:
+        trainer.step(first, 0.0)  # with compilation and allocation, before the clock starts
+    except Exception as error:
+        if not arguments.compile:
+            raise
+        report(warning=f"goes on without compilation: {error}".splitlines()[0][:300])
+        trainer.packed.run_eagerly()
+        trainer.step(first, 0.0)
     _synchronize(device)
     out = None if arguments.measure else arguments.out
     _run(trainer, blocks, progress, examinations, out, min(arguments.save_every, options.seconds))
