@@ -133,7 +133,7 @@ class Speech:
 def as_heard(utterance: Utterance, rng: random.Random, vary: float, longest: int) -> Sound:
     """The utterance with silence around it and, by `vary` (0…1), at another speed; at most `longest` samples."""
     count = len(utterance.samples)
-    speed = rng.uniform(0.9, 1.1) if rng.random() < 0.7 * vary else 1.0
+    speed = rng.uniform(0.82, 1.2) if rng.random() < 0.7 * vary else 1.0
     spoken = int(count / speed)
     room = max(0, longest - spoken)
     lead = min(room // 2, int(rng.choice((0.0, 0.05, 0.1, rng.uniform(0, 0.8))) * 16_000))
