@@ -16,7 +16,7 @@ from multimodal.blueprint import TINY, byte_level_tokenizer
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from training.augment import Augmenter, AugmentOptions, place_clips
-from training.batches import Maker, Mixture, SourceOptions, as_heard, random_size
+from training.batches import SPEEDS, Maker, Mixture, SourceOptions, as_heard, random_size
 from training.blocks import batch_views, block
 from training.features import LogMel, frame_patches, patch_places, patch_values, resize, resized_size, warped
 from training.packed_thinker import PackedThinker
@@ -370,7 +370,7 @@ def test_what_is_heard_keeps_the_whole_utterance() -> None:
     utterance = Utterance("Hello.", "slt", np.ones(20_000, np.int16), np.zeros(125, np.uint8))
     for seed in range(50):
         sound = as_heard(utterance, random.Random(seed), 1.0, 96_000)
-        assert sound.lead + int(20_000 / sound.speed) <= sound.total <= 96_000 and 0.9 <= sound.speed <= 1.1
+        assert sound.lead + int(20_000 / sound.speed) <= sound.total <= 96_000 and SPEEDS[0] <= sound.speed <= SPEEDS[1]
 
 
 def test_random_sizes_stay_within_the_processors_limits() -> None:

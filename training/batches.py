@@ -42,6 +42,7 @@ EARLY = {"picture_what": 2.0, "picture_arrow": 3.0, "picture_where": 1.5, "pictu
          "chart": 0.5, "picture_chat": 0.5, "picture_beyond": 0.4}  # fmt: skip
 EASY_PIXELS = 1.5 * UNIT  # the longer side of everything in a simple picture
 TRIES = 3  # for a simple picture
+SPEEDS = (0.82, 1.2)  # which changes pitch and timbre with the pace
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Speech:
 def as_heard(utterance: Utterance, rng: random.Random, vary: float, longest: int) -> Sound:
     """The utterance with silence around it and, by `vary` (0…1), at another speed; at most `longest` samples."""
     count = len(utterance.samples)
-    speed = rng.uniform(0.82, 1.2) if rng.random() < 0.7 * vary else 1.0
+    speed = rng.uniform(*SPEEDS) if rng.random() < 0.7 * vary else 1.0
     spoken = int(count / speed)
     room = max(0, longest - spoken)
     lead = min(room // 2, int(rng.choice((0.0, 0.05, 0.1, rng.uniform(0, 0.8))) * 16_000))
