@@ -364,6 +364,17 @@ def test_warping_moves_a_tone_by_its_factor_and_leaves_others_as_they_are() -> N
     assert 0.2 < (factors == 1).float().mean() < 0.4
 
 
+def test_recoloured_sound_stays_silent_after_its_end_and_whole_where_nothing_is_disturbed() -> None:
+    torch.manual_seed(0)
+    mel = torch.ones(6, 128, 200)
+    chunks = torch.tensor([[i // 2, 0, 200 if i % 2 == 0 else 70] for i in range(6)])
+    mel[1::2, :, 70:] = 0.0
+    changed = Augmenter(seconds=1).recolour(mel, chunks, 3, 1.0)
+    assert changed.shape == mel.shape and not torch.equal(changed, mel)
+    assert (changed[1::2, :, 70:] == 0).all() and (changed[:, :, :70] != 0).all()
+    assert Augmenter(seconds=1).recolour(mel, chunks, 3, 0.0) is mel
+
+
 def test_what_is_heard_keeps_the_whole_utterance() -> None:
     import random
 

@@ -88,30 +88,31 @@ class Augmenter(torch.nn.Module):
         return torch.where(changed, self._uniform(count, low, high), 1.0)
 
     @torch.no_grad()
-    def recolour(self, mel: torch.Tensor, clips: torch.Tensor, count: int, strength: float) -> torch.Tensor:
+    def recolour(self, mel: torch.Tensor, chunks: torch.Tensor, count: int, strength: float) -> torch.Tensor:
         """Other colours for each clip, and bands and moments hidden (SpecAugment, Park and others 2019) in each chunk.
 
-        mel: [A, bins, frames] as `features.LogMel` gives it, where 1 stands for 40 dB; clips: int64 [A], the clip of each
-        chunk, below `count`. Returns the same shape.
+        mel: [A, bins, frames] as `features.LogMel` gives it for `chunks`, int64 [A, 3], where 1 stands for 40 dB; their
+        clips are below `count`. Returns the same shape, still zero after each chunk's last frame.
         """
         if strength <= 0:
             return mel
         options = self.options
-        chunks, bins, frames = mel.shape
+        pieces, bins, frames = mel.shape
         device = mel.device
         at = torch.arange(bins, device=device) / bins
         waves = torch.cos(torch.pi * torch.arange(1, 6, device=device)[:, None] * at)  # [5, bins]
         size = torch.randn(count, 5, device=device) * (options.colour_db / 40)
         size = size * (self._uniform(count, 0, 1) < options.colour * strength)[:, None]
-        mel = mel + (size @ waves)[clips][:, :, None]
+        mel = mel + (size @ waves)[chunks[:, 0]][:, :, None]
         hidden = torch.zeros_like(mel, dtype=torch.bool)
         for axis, length, most in ((1, bins, options.hidden_bins), (2, frames, options.hidden_frames)):
-            width = self._uniform(chunks, 0, most) * (self._uniform(chunks, 0, 1) < options.hide * strength)
-            start = self._uniform(chunks, 0, 1) * (length - width)
+            width = self._uniform(pieces, 0, most) * (self._uniform(pieces, 0, 1) < options.hide * strength)
+            start = self._uniform(pieces, 0, 1) * (length - width)
             step = torch.arange(length, device=device)
             inside = (step >= start[:, None]) & (step < (start + width)[:, None])  # [A, length]
             hidden = hidden | (inside[:, :, None] if axis == 1 else inside[:, None, :])
-        return torch.where(hidden, mel.mean((1, 2), keepdim=True), mel)
+        mel = torch.where(hidden, mel.mean((1, 2), keepdim=True), mel)
+        return mel.masked_fill(torch.arange(frames, device=device) >= chunks[:, 2, None, None], 0.0)
 
     @torch.no_grad()
     def forward(self, waves: torch.Tensor, lengths: torch.Tensor, strength: float) -> torch.Tensor:

@@ -247,7 +247,7 @@ class Maker:
         example, simple = None, not easy
         for _ in range(TRIES):
             size = random_size(self.rng, o.min_pixels, o.max_pixels) if self.rng.random() < 0.7 else None
-            say = partial(self._word_sound, self._voice()) if kind in SPEECH_KINDS else None
+            say = partial(synthesis.word_sound, self._voice(), root=o.root) if kind in SPEECH_KINDS else None
             example = sample(kind, self.rng.randrange(1 << 62), o.split, size, say)
             if simple or self._is_simple(example):
                 break
@@ -309,12 +309,6 @@ class Maker:
             return self.rng.choice(synthesis.TEST_VOICES)
         dice = self.rng.random()
         return self.rng.choice(synthesis.ESPEAK_TRAIN if dice < 0.55 else ("kal16",) if dice < 0.75 else ("slt", "rms"))
-
-    def _word_sound(self, voice: str, text: str) -> np.ndarray:
-        """`text` by a voice without the silence around it, float32 [N]."""
-        samples = synthesis.teacher(voice, self.options.root).speak(text).samples.astype(np.float32) / 32768
-        loud = np.flatnonzero(np.abs(samples) > 0.02)
-        return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
 
     def speak(self, text: str, voice: str) -> Utterance | None:
         """`text` by a voice; None where it cannot be spoken or is too long."""

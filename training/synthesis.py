@@ -267,6 +267,13 @@ def teacher(voice: str, root: Path | None = None) -> Teacher:
     raise ValueError(f"unknown voice {voice!r}: use {known} or espeak:ACCENT+VARIANT")
 
 
+def word_sound(voice: str, text: str, root: Path | None = None) -> np.ndarray:
+    """`text` by a voice without the silence around it, float32 [N] at 16 kHz."""
+    samples = teacher(voice, root).speak(text).samples.astype(np.float32) / 32768
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+
+
 def voices_named(name: str, split: corpus.Split) -> tuple[str, ...]:
     """The voices that a comma-separated list names; "espeak" stands for all espeak-ng voices of the split."""
     groups = {"espeak": ESPEAK_TRAIN if split == "train" else ESPEAK_TEST}

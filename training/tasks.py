@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -171,14 +171,8 @@ class Judge:
 
     def example(self, index: int, kinds: Sequence[str]) -> Example:
         voice = SEEN_VOICES[index % len(SEEN_VOICES)]
-
-        def speak(text: str) -> np.ndarray:
-            samples = synthesis.teacher(voice).speak(text).samples.astype(np.float32) / 32768
-            loud = np.flatnonzero(np.abs(samples) > 0.02)
-            return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
-
         number = 1_000_000 * (self.seed + 1) + index
-        return examples.sample(kinds[index % len(kinds)], number, "test", speak=speak)
+        return examples.sample(kinds[index % len(kinds)], number, "test", speak=partial(synthesis.word_sound, voice))
 
     def rng(self, task: str, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, index, sum(map(ord, task))))

@@ -148,7 +148,7 @@ class Trainer:
             warps = self.augmenter.warps(len(waves), options.disturbance(progress))
             chunks = batch["chunks"].long()
             mel = self.mel(waves, total, chunks, warps)
-            mel = self.augmenter.recolour(mel, chunks[:, 0], len(waves), options.disturbance(progress))
+            mel = self.augmenter.recolour(mel, chunks, len(waves), options.disturbance(progress))
             values = patch_values(batch["patches"], batch["pairs"].long())
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden, heard, seen = self.packed(batch, mel, values, self.budget.longest, self.budget.largest_image)
