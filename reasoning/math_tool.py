@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from multimodal.errors import TandemError
 from reasoning.backend import AnswerDelta, Backend, Done, Event, Options, Usage
@@ -62,7 +62,7 @@ def _rounds(backend: Backend, tool: PythonTool, asked: list[Message], options: O
                 if isinstance(event, Done):
                     done = event
                 elif isinstance(event, Usage):
-                    spent = _sum(spent, event)
+                    spent = spent + event
                 else:
                     written += event.text if isinstance(event, AnswerDelta) else ""
                     told = True
@@ -101,10 +101,6 @@ def _goes_on(asked: list[Message], written: str, gap: str, output: str, continue
     begun = asked[-1].text if asked[-1].role == "assistant" else ""
     kept = asked[:-1] if begun else asked
     return [*kept, Message("assistant", (begun + written + gap + output,))]
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(*(getattr(one, field.name) + getattr(other, field.name) for field in fields(Usage)))
 
 
 def pending_program(text: str) -> str | None:

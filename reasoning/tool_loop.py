@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from multimodal.errors import TandemError
 from reasoning.backend import AnswerDelta, AnswerWasReasoning, Backend, Done, Event, Options, ReasoningDelta, Usage
@@ -53,7 +53,7 @@ def _rounds(backend: Backend, tool: PythonTool, asked: list[Message], options: O
                         done = event
                         continue
                     if isinstance(event, Usage):
-                        spent = Usage(*(getattr(spent, one.name) + getattr(event, one.name) for one in fields(Usage)))
+                        spent = spent + event
                         continue
                     if isinstance(event, ReasoningDelta):
                         reasoning += event.text
