@@ -64,12 +64,16 @@ class Reasoning:
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that the model wants run, and, a moment later, the same with its result."""
+    """A program that the model wants run, and, a moment later, the same with its result.
+
+    in_text: program and output stand in the answer's own text, where they need not be shown again.
+    """
 
     name: str
     code: str
     result: str | None = None
     status: str | None = None
+    in_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ class _Work:
         begun = answering.clock()
         thought_until = begun
         usage, done = Usage(0, 0), Done("error", truncated=True, error="the backend ended without a word")
-        pending: ToolCall | None = None
+        announced: set[str] = set()
         for event in _asked(backend, entry, answering.tool, _messages(self.turns, entry), options):
             if isinstance(event, AnswerDelta):
                 if not self.shown:
@@ -220,22 +224,19 @@ class _Work:
                 spoken = SpokenText(self.decided.language)
                 self.script.tell(Reasoning(self.reasoning, replaced=True))
             elif isinstance(event, ToolCall):
-                pending = event
+                announced.add(event.id)
                 self.script.tell(Tool(event.name, _code(event)))
             elif isinstance(event, tool_loop.ToolDone):
-                self.script.tell(
-                    Tool(event.call.name, _code(event.call), event.result.for_model(), event.result.status)
-                )
-                pending = None
-            elif isinstance(event, math_tool.ToolRun):
-                self.script.tell(Tool("python", event.code, event.result.for_model(), event.result.status))
+                shown, status = event.result.for_model(), event.result.status
+                in_text = event.call.id not in announced
+                self.script.tell(Tool(event.call.name, _code(event.call), shown, status, in_text))
             elif isinstance(event, Experts):
                 self.script.tell(ExpertUse(event.text, tuple(tuple(map(int, row)) for row in event.chosen())))
             elif isinstance(event, Usage):
                 usage = event
             elif isinstance(event, Done):
                 done = event
-        if not self.shown and not self.reasoning and done.error and pending is None:
+        if not self.shown and not self.reasoning and done.error and not announced:
             raise BackendError(done.error)
         for sentence in spoken.finish():
             self.script.say(sentence)

@@ -157,11 +157,10 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                 sys.stderr.write(_printable(event.text, sys.stderr))
                 sys.stderr.flush()
             elif isinstance(event, Tool):
-                if event.result is None:
-                    _note(f"{event.name}: {event.code}")
-                else:
-                    _note(f"→ {event.result}")
+                if event.result is not None:
                     said.tools.append(event)
+                if not event.in_text:
+                    _note(f"{event.name}: {event.code}" if event.result is None else f"→ {event.result}")
             elif isinstance(event, ExpertUse | Answered | Aside):
                 continue
             elif isinstance(event, TextDelta):

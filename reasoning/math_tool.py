@@ -6,15 +6,15 @@ Source: Qwen2.5-Math technical report; the fence convention of its evaluation co
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from multimodal.errors import TandemError
-from reasoning.backend import AnswerDelta, Backend, Done, Event, Options, Usage
-from reasoning.errors import ToolUnavailable
-from reasoning.messages import Message
-from reasoning.tools.python_tool import PythonTool, ToolResult
+from reasoning.backend import Backend, Event, Options
+from reasoning.messages import Message, ToolCall
+from reasoning.tool_loop import Round, ToolDone, answer, output
+from reasoning.tools.python_tool import PYTHON_TOOL, PythonTool, ToolResult
 
 SYSTEM_PROMPT = (
     "Please integrate natural language reasoning with programs to solve the problem above, "
@@ -22,85 +22,42 @@ SYSTEM_PROMPT = (
 )
 STOP = "```output"
 MOST_ROUNDS = 4
-# What of a long output the model still reads: the end, where results are printed.
-OUTPUT_CHARS = 2000
 _FENCE = re.compile(r"```python[^\n]*\n(.*?)```", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class ToolRun:
-    """Code of the answer was run. Comes right after the answer's text up to its closing fence."""
+class FencedPrograms:
+    """A fence of Python that ends what was written is run, and its output joins the answer in a fence of its own."""
 
-    code: str
-    result: ToolResult
+    rounds = MOST_ROUNDS
+
+    def options(self, options: Options, last: bool) -> Options:
+        return options if last else replace(options, stop=(*options.stop, STOP))
+
+    def wanted(self, said: Round) -> list[ToolCall]:
+        code = pending_program(said.answer)
+        return [] if code is None else [ToolCall(f"program_{said.number + 1}", PYTHON_TOOL.name, _arguments(code))]
+
+    def go_on(
+        self, asked: list[Message], said: Round, results: list[ToolResult], continues: bool
+    ) -> tuple[list[Message], str]:
+        """The reply goes on behind the output where the backend can do that; otherwise the user says the output."""
+        gap = "" if said.answer.endswith("\n") else "\n"
+        # A fence in the output would end the block early.
+        fenced = f"{STOP}\n{output(results[0]).replace('```', chr(39) * 3)}\n```\n"
+        if not continues:
+            return [*asked, Message("assistant", (said.answer,)), Message("user", (fenced,))], gap + fenced
+        begun = asked[-1].text if asked[-1].role == "assistant" else ""
+        kept = asked[:-1] if begun else asked
+        return [*kept, Message("assistant", (begun + said.answer + gap + fenced,))], gap + fenced
 
 
 def solve(
     backend: Backend, tool: PythonTool, messages: Sequence[Message], options: Options | None = None
-) -> Iterator[Event | ToolRun]:
-    """Stream the answer, its programs' outputs included as answer text, and end in one `Done`.
-
-    Raises ToolUnavailable before the first event where Python cannot be isolated, so that the caller can ask for
-    plain reasoning instead.
-    """
-    tool.check()
+) -> Iterator[Event | ToolDone]:
+    """Stream the answer, its programs' outputs included as answer text. See `reasoning.tool_loop.answer`."""
     if not any(message.role == "system" for message in messages):
         messages = [Message("system", (SYSTEM_PROMPT,)), *messages]
-    return _rounds(backend, tool, list(messages), options or Options())
-
-
-def _rounds(backend: Backend, tool: PythonTool, asked: list[Message], options: Options) -> Iterator[Event | ToolRun]:
-    spent = Usage(0, 0)
-    told = False
-    for number in range(MOST_ROUNDS + 1):
-        # After the last round no more programs are run, so the model need not stop for one.
-        stops = (*options.stop, STOP) if number < MOST_ROUNDS else options.stop
-        written = ""
-        done: Done | None = None
-        try:
-            for event in backend.stream(asked, replace(options, stop=stops)):
-                if isinstance(event, Done):
-                    done = event
-                elif isinstance(event, Usage):
-                    spent = spent + event
-                else:
-                    written += event.text if isinstance(event, AnswerDelta) else ""
-                    told = True
-                    yield event
-        except TandemError as error:
-            if not told:
-                raise
-            done = Done("error", truncated=True, error=str(error))
-        assert done is not None, "a backend ends in Done"
-        code = pending_program(written) if number < MOST_ROUNDS and done.finish_reason == "stop" else None
-        if code is not None:
-            try:
-                result = tool.run(code, options.cancellation)
-            except ToolUnavailable as error:
-                code, done = None, Done("error", truncated=True, error=str(error))
-        if code is None:
-            yield spent
-            yield done
-            return
-        yield ToolRun(code, result)
-        if options.cancellation.cancelled:
-            yield spent
-            yield Done("cancelled", truncated=True)
-            return
-        output = f"{STOP}\n{_shown(result)}\n```\n"
-        gap = "" if written.endswith("\n") else "\n"
-        yield AnswerDelta(gap + output)
-        asked = _goes_on(asked, written, gap, output, backend.continues)
-
-
-def _goes_on(asked: list[Message], written: str, gap: str, output: str, continues: bool) -> list[Message]:
-    """The conversation with the output in it: in the reply itself where the backend can go on with one, otherwise as
-    the user's next message."""
-    if not continues:
-        return [*asked, Message("assistant", (written,)), Message("user", (output,))]
-    begun = asked[-1].text if asked[-1].role == "assistant" else ""
-    kept = asked[:-1] if begun else asked
-    return [*kept, Message("assistant", (begun + written + gap + output,))]
+    return answer(backend, tool, messages, options, FencedPrograms())
 
 
 def pending_program(text: str) -> str | None:
@@ -126,7 +83,5 @@ def boxed(text: str) -> str | None:
     return None
 
 
-def _shown(result: ToolResult) -> str:
-    """The output as the model reads it. A fence in it would end the block early."""
-    text = result.for_model().replace("```", "'''")
-    return text if len(text) <= OUTPUT_CHARS else "[…]\n" + text[-OUTPUT_CHARS:]
+def _arguments(code: str) -> str:
+    return json.dumps({"code": code}, ensure_ascii=False)

@@ -1,10 +1,15 @@
-"""Answers with tools: what a model calls is run, its result goes back to it, until it answers without a call."""
+"""Answers with Python: what a model wants run is run, the output goes back to it, until it answers without a program.
+
+The rounds are the same for every family. How a model asks and where it reads the output is a `Convention`: calls of an
+offered tool here, programs in the text of the answer in `reasoning.math_tool`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from multimodal.errors import TandemError
 from reasoning.backend import AnswerDelta, AnswerWasReasoning, Backend, Done, Event, Options, ReasoningDelta, Usage
@@ -20,76 +25,137 @@ OUTPUT_CHARS = 2000
 
 @dataclass(frozen=True)
 class ToolDone:
-    """A tool call was run. Comes after its `ToolCall`, before the model goes on."""
+    """What the model wanted run was run. Comes after the `ToolCall`, or after the answer's text that holds the
+    program, and before the model goes on."""
 
     call: ToolCall
     result: ToolResult
 
 
-def answer(
-    backend: Backend, tool: PythonTool, messages: Sequence[Message], options: Options | None = None
-) -> Iterator[Event | ToolDone]:
-    """Stream an answer with the Python tool offered, and end in one `Usage` and one `Done`.
+@dataclass
+class Round:
+    """What the model wrote before it stopped."""
 
-    Raises ToolUnavailable before the first event where Python cannot be isolated, so that the caller can ask without
-    the tool instead.
+    number: int
+    answer: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+
+    def take(self, event: Event) -> Event:
+        """Add an event to it. Returns the event as it is passed on: calls get ids that no two rounds share."""
+        if isinstance(event, ReasoningDelta):
+            self.reasoning += event.text
+        elif isinstance(event, AnswerDelta):
+            self.answer += event.text
+        elif isinstance(event, AnswerWasReasoning):
+            self.reasoning, self.answer = self.reasoning + self.answer, ""
+        elif isinstance(event, ToolCall):
+            event = replace(event, id=f"call_{self.number + 1}_{len(self.calls) + 1}")
+            self.calls.append(event)
+        return event
+
+
+class Convention(Protocol):
+    """How a family asks for programs and reads what they print.
+
+    rounds: in how many rounds programs are run at most; one more is asked, in which the answer has to come.
+    """
+
+    @property
+    def rounds(self) -> int: ...
+
+    def options(self, options: Options, last: bool) -> Options:
+        """Options of one round. last: nothing is run after it."""
+        ...
+
+    def wanted(self, said: Round) -> list[ToolCall]:
+        """What is to be run before the model goes on; nothing where it has answered."""
+        ...
+
+    def go_on(
+        self, asked: list[Message], said: Round, results: list[ToolResult], continues: bool
+    ) -> tuple[list[Message], str]:
+        """The messages of the next round, and text that joins the answer. continues: as of the backend."""
+        ...
+
+
+class OfferedTool:
+    """The Python tool is offered as a tool, called by name, and answered in messages of its own."""
+
+    rounds = MOST_ROUNDS
+
+    def options(self, options: Options, last: bool) -> Options:
+        return options if last else replace(options, tools=(*options.tools, PYTHON_TOOL))
+
+    def wanted(self, said: Round) -> list[ToolCall]:
+        return said.calls
+
+    def go_on(
+        self, asked: list[Message], said: Round, results: list[ToolResult], continues: bool
+    ) -> tuple[list[Message], str]:
+        called = Message("assistant", (said.answer,), said.reasoning, tuple(said.calls))
+        outputs = [
+            Message("tool", (output(result),), tool_call_id=call.id)
+            for call, result in zip(said.calls, results, strict=True)
+        ]
+        return [*asked, called, *outputs], ""
+
+
+def answer(
+    backend: Backend,
+    tool: PythonTool,
+    messages: Sequence[Message],
+    options: Options | None = None,
+    convention: Convention | None = None,
+) -> Iterator[Event | ToolDone]:
+    """Stream an answer with Python run for it, and end in one `Usage` and one `Done`.
+
+    convention: calls of an offered tool if None. Raises ToolUnavailable before the first event where Python cannot be
+    isolated, so that the caller can ask without it.
     """
     tool.check()
-    options = options or Options()
-    return _rounds(backend, tool, list(messages), replace(options, tools=(*options.tools, PYTHON_TOOL)))
+    return _rounds(backend, tool, list(messages), options or Options(), convention or OfferedTool())
 
 
-def _rounds(backend: Backend, tool: PythonTool, asked: list[Message], options: Options) -> Iterator[Event | ToolDone]:
+def _rounds(
+    backend: Backend, tool: PythonTool, asked: list[Message], options: Options, convention: Convention
+) -> Generator[Event | ToolDone]:
     spent, told = Usage(0, 0), False
-    for number in range(MOST_ROUNDS + 1):
-        # After the last round no tool is offered, so that an answer has to come.
-        offered = options if number < MOST_ROUNDS else replace(options, tools=())
-        written, reasoning, calls = "", "", []
-        done: Done | None = None
+    for number in range(convention.rounds + 1):
+        last = number == convention.rounds
+        said, done = Round(number), None
         try:
-            with contextlib.closing(_stream(backend, asked, offered)) as events:
+            with contextlib.closing(_stream(backend, asked, convention.options(options, last))) as events:
                 for event in events:
                     if isinstance(event, Done):
                         done = event
-                        continue
-                    if isinstance(event, Usage):
+                    elif isinstance(event, Usage):
                         spent = spent + event
-                        continue
-                    if isinstance(event, ReasoningDelta):
-                        reasoning += event.text
-                    elif isinstance(event, AnswerDelta):
-                        written += event.text
-                    elif isinstance(event, AnswerWasReasoning):
-                        reasoning, written = reasoning + written, ""
-                    elif isinstance(event, ToolCall):
-                        event = replace(event, id=f"call_{number + 1}_{len(calls) + 1}")
-                        calls.append(event)
-                    told = True
-                    yield event
+                    else:
+                        told = True
+                        yield said.take(event)
         except TandemError as error:
             if not told:
                 raise
             done = Done("error", truncated=True, error=str(error))
         assert done is not None, "a backend ends in Done"
-        if not calls or done.truncated:
+        wanted = [] if last or done.truncated else convention.wanted(said)
+        results = []
+        try:
+            for call in wanted:
+                results.append(_run(tool, call, options))
+                yield ToolDone(call, results[-1])
+        except ToolUnavailable as error:
+            wanted, done = [], Done("error", truncated=True, error=str(error))
+        if options.cancellation.cancelled:
+            wanted, done = [], Done("cancelled", truncated=True)
+        if not wanted:
             yield spent
             yield done
             return
-        asked = [*asked, Message("assistant", (written,), reasoning, tuple(calls))]
-        for call in calls:
-            try:
-                result = _run(tool, call, options)
-            except ToolUnavailable as error:
-                yield spent
-                yield Done("error", truncated=True, error=str(error))
-                return
-            yield ToolDone(call, result)
-            asked.append(Message("tool", (_shown(result),), tool_call_id=call.id))
-        if options.cancellation.cancelled:
-            yield spent
-            yield Done("cancelled", truncated=True)
-            return
-    raise AssertionError("the last round ends without a call")
+        asked, joins = convention.go_on(asked, said, results, backend.continues)
+        if joins:
+            yield AnswerDelta(joins)
 
 
 def _stream(backend: Backend, asked: list[Message], options: Options) -> Generator[Event]:
@@ -102,6 +168,7 @@ def _run(tool: PythonTool, call: ToolCall, options: Options) -> ToolResult:
     return tool.call(call.arguments, options.cancellation)
 
 
-def _shown(result: ToolResult) -> str:
+def output(result: ToolResult) -> str:
+    """What a model reads of a program's output."""
     text = result.for_model()
     return text if len(text) <= OUTPUT_CHARS else "[…]\n" + text[-OUTPUT_CHARS:]

@@ -265,6 +265,37 @@ def test_tools_are_run_shown_and_read_by_the_model(checkpoint: Checkpoint) -> No
     assert "```output\n9.8\n```" in fields["reasoning"]["text"]
 
 
+def test_programs_in_the_text_of_an_answer_are_run_and_shown_once(checkpoint: Checkpoint) -> None:
+    backend = Scripted(says("Compute.\n```python\nprint(9.8)\n```\n", thinks=""), says("It is 9.8.", thinks=""))
+    backends = Backends([])
+    backends.add(backend, load_profiles().family("qwen2.5-math"))
+    events = list(Answering(backends, FakePython()).respond(asked(checkpoint), OPTIONS))
+    text = "Compute.\n```python\nprint(9.8)\n```\n```output\n9.8\n```\nIt is 9.8."
+    assert events[-1].text == text  # type: ignore[union-attr]
+    assert [(one.result, one.in_text) for one in of(Tool, events)] == [("9.8", True)]
+    gathered = Gathered()
+    for event in events:
+        gathered.take(event)
+    assert "reasoning" not in gathered.fields()
+
+
+def test_two_calls_at_once_are_both_answered(checkpoint: Checkpoint) -> None:
+    def twice(options: Options) -> Iterator[Any]:
+        for code in ("print(1)", "print(2)"):
+            yield ToolCall("same", "python", f'{{"code": "{code}"}}')
+        yield Done("tool_calls")
+
+    backend = Scripted(twice, says("Both.", thinks=""))
+    events = list(answering(backend, FakePython()).respond(asked(checkpoint), OPTIONS))
+    assert [(one.code, bool(one.result), one.in_text) for one in of(Tool, events)] == [
+        (code, done, False) for done in (False, True) for code in ("print(1)", "print(2)")
+    ]
+    *_, called, first, second = backend.asked[1]
+    assert (
+        [call.id for call in called.tool_calls] == [first.tool_call_id, second.tool_call_id] == ["call_1_1", "call_1_2"]
+    )
+
+
 def test_tool_rounds_end_and_unknown_tools_are_answered() -> None:
     def unknown(options: Options) -> Iterator[Any]:
         if not options.tools:

@@ -15,9 +15,10 @@ from reasoning.boxes import Box, Point, Size, read_places, resized
 from reasoning.errors import ProfileError
 from reasoning.fim import Gap, cut, fill, filled
 from reasoning.local_backend import LocalBackend
-from reasoning.math_tool import ToolRun, boxed, pending_program, solve
+from reasoning.math_tool import boxed, pending_program, solve
 from reasoning.openai_backend import OpenAiBackend, Remote
 from reasoning.profiles import load_profiles
+from reasoning.tool_loop import ToolDone
 from reasoning.tools.python_tool import PythonTool
 from tests.conversation_parts import joined, only, picture, scripted_model, user
 from tests.family_checkpoints import write_checkpoint
@@ -94,7 +95,7 @@ def test_a_program_is_run_and_its_output_goes_back_into_the_reply(folders: dict[
     events = list(solve(backend, PythonTool(bwrap=None), [user("What is 17 * 24?")]))
     text = joined(events)
     assert text == "Let me compute.\n```python\nprint(17 * 24)\n```\n```output\n408\n```\nSo it is $\\boxed{408}$."
-    ran = only(events, ToolRun)
+    ran = only(events, ToolDone)
     assert ran.result.stdout == "408\n" and boxed(text) == "408" and only(events, Done) == Done("stop")
     assert "999" not in text, "the model's own invention of the output is never read"
 
@@ -120,7 +121,7 @@ def test_programs_have_at_most_four_rounds_and_their_mistakes_are_read() -> None
         backend = OpenAiBackend(Remote("m", server.url, continues=True), PROFILES.family("qwen2.5-math"))
         events = list(solve(backend, PythonTool(bwrap=None), [user("?")]))
         backend.close()
-    runs = [event for event in events if isinstance(event, ToolRun)]
+    runs = [event for event in events if isinstance(event, ToolDone)]
     assert len(runs) == 4 and len(server.requests) == 5 and isinstance(events[-1], Done)
     assert joined(events).count("ZeroDivisionError: division by zero") == 4
 

@@ -33,6 +33,8 @@ class Told:
             self.routes.append(event.route)
         elif isinstance(event, Reasoning):
             self.reasoning = event.text if event.replaced else self.reasoning + event.text
+        elif isinstance(event, Tool) and event.in_text:
+            pass
         elif isinstance(event, Tool):
             gap = "" if not self.reasoning or self.reasoning.endswith("\n") else "\n"
             if event.result is None:
