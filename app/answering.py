@@ -78,10 +78,11 @@ class Tool:
 
 @dataclass(frozen=True)
 class ExpertUse:
-    """Which experts a written token of a mixture went to: layer → the chosen, strongest first."""
+    """Which experts a written token of a mixture went to: layer → the chosen, strongest first. of: experts a layer."""
 
     text: str
     layers: tuple[tuple[int, ...], ...]
+    of: int
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,8 @@ class _Work:
                 in_text = event.call.id not in announced
                 self.script.tell(Tool(event.call.name, _code(event.call), shown, status, in_text))
             elif isinstance(event, Experts):
-                self.script.tell(ExpertUse(event.text, tuple(tuple(map(int, row)) for row in event.chosen())))
+                chosen = tuple(tuple(map(int, row)) for row in event.chosen())
+                self.script.tell(ExpertUse(event.text, chosen, event.logits.shape[1]))
             elif isinstance(event, Usage):
                 usage = event
             elif isinstance(event, Done):

@@ -15,6 +15,7 @@ import pytest
 from app.answering import Answered, Answering, ExpertUse, Reasoning, Routed, Tool
 from app.backends import Backends, configured
 from app.config import Config
+from app.web.told import MOST_TOKENS
 from app.web.told import Told as Gathered
 from multimodal.checkpoint import Checkpoint, load
 from multimodal.prompt import Turn
@@ -345,7 +346,10 @@ def test_a_random_mixture_of_experts_answers_and_tells_where_its_tokens_went(
     for event in events:
         gathered.take(event)
     experts = gathered.fields()["route"]["experts"]
-    assert sum(experts[0].values()) == 2 * len(use)
+    assert len(experts["tokens"]) == min(MOST_TOKENS, len(use))
+    for layer, counts in enumerate(experts["counts"]):
+        assert len(counts) == 6 and sum(counts) == 2 * len(use)
+        assert counts[use[0].layers[layer][0]] > 0
 
 
 def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path) -> None:

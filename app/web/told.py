@@ -4,7 +4,6 @@ the programs it ran, and the experts that its words went to."""
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +17,13 @@ MOST_TOKENS = 400
 
 @dataclass
 class Told:
-    """tokens: each written token's text and experts by layer. experts: layer → expert → how many tokens went to it."""
+    """tokens: each written token's text and its experts by layer, the first MOST_TOKENS. experts: how many of all
+    written tokens went to each, [layers][experts]."""
 
     routes: list[Route] = field(default_factory=list)
     reasoning: str = ""
     tokens: list[dict[str, Any]] = field(default_factory=list)
-    experts: dict[int, Counter[int]] = field(default_factory=dict)
+    experts: list[list[int]] = field(default_factory=list)
     answered: Answered | None = None
     begun: float = field(default_factory=time.monotonic)
 
@@ -42,8 +42,10 @@ class Told:
             else:
                 self.reasoning += f"{gap}\n```output\n{event.result}\n```\n"
         elif isinstance(event, ExpertUse):
-            for layer, chosen in enumerate(event.layers):
-                self.experts.setdefault(layer, Counter()).update(chosen)
+            self.experts = self.experts or [[0] * event.of for _ in event.layers]
+            for counts, chosen in zip(self.experts, event.layers, strict=True):
+                for expert in chosen:
+                    counts[expert] += 1
             if len(self.tokens) < MOST_TOKENS:
                 self.tokens.append({"text": event.text, "experts": event.layers})
         elif isinstance(event, Answered):
@@ -65,8 +67,7 @@ class Told:
         if len(self.routes) > 1:
             route["instead_of"] = self.routes[0].backend
         if self.experts:
-            route["experts"] = {layer: dict(sorted(counts.items())) for layer, counts in self.experts.items()}
-            route["tokens"] = self.tokens
+            route["experts"] = {"counts": self.experts, "tokens": self.tokens}
         if self.answered is not None:
             route["usage"] = vars(self.answered.spent)
         fields: dict[str, Any] = {"route": route}

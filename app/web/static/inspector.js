@@ -1,6 +1,7 @@
 // The drawer that shows how a turn was made: pictures first, the numbers as JSON on demand.
 
 import { button, el } from "./dom.js";
+import { experts } from "./experts.js";
 import { call } from "./server.js";
 import { timeline } from "./timeline.js";
 import { marksOf, waterfall } from "./waterfall.js";
@@ -46,6 +47,7 @@ export class Inspector {
     const parts = [section(word("route"), route(found, turn))];
     if (marksOf(found)) parts.push(section(word("latency"), waterfall(found)));
     if (found.layout) parts.push(section(word("timeline"), timeline(found, turn)));
+    if (found.route?.experts?.counts?.length) parts.push(section(word("experts"), experts(found.route.experts)));
     parts.push(section(word("figures"), figures(found)));
     const raw = el("pre", { tabindex: "0" });
     const json = el("details", { class: "json", ontoggle: () => json.open && !raw.textContent && (raw.textContent = JSON.stringify(short(found), null, 2)) }, el("summary", {}, "JSON"), raw);
@@ -86,8 +88,10 @@ function figures(found) {
   return el("dl", { class: "figures" }, ...cells.map(([name, value, note]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)), note ? el("dd", { class: "soft" }, note) : null)));
 }
 
-// Thumbnails and outlines are long and can be seen above.
+// Thumbnails, outlines and tokens are long and can be seen above.
 function short(found) {
   const media = (found.media ?? []).map(({ thumbnails, peaks, ...rest }) => ({ ...rest, thumbnails: thumbnails?.length, peaks: peaks?.length }));
-  return { ...found, media };
+  const used = found.route?.experts;
+  const route = used ? { ...found.route, experts: { ...used, tokens: used.tokens.length } } : found.route;
+  return { ...found, route, media };
 }

@@ -1,0 +1,135 @@
+"""A routed answer on the page: who answers, thoughts folded with the programs in them, and where each token went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import RunningServer, chromium, visitor
+from tests.family_checkpoints import write_checkpoint
+from tests.scripted_server import END, Reply, ScriptedServer, chunk, scripted
+
+HEAVY = "Which number is larger, 9.11 or 9.8?"
+FOLLOW_UP = "And if it were twice that?"
+CALL = {"index": 0, "id": "a", "type": "function"}
+
+
+def calls(code: str) -> Reply:
+    function = {"name": "python", "arguments": f'{{"code": "{code}"}}'}
+    return Reply(
+        [
+            chunk(reasoning_content="I compare them."),
+            chunk(tool_calls=[{**CALL, "function": function}]),
+            chunk(finish="tool_calls"),
+            END,
+        ]
+    )
+
+
+def says(*texts: str) -> Reply:
+    return Reply([*(chunk(content=text) for text in texts), chunk(finish="stop"), END])
+
+
+@pytest.fixture(scope="module")
+def remote() -> Iterator[ScriptedServer]:
+    with scripted() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, remote: ScriptedServer
+) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("reasoning")
+    mixture = write_checkpoint(folder / "moe-nano", "Qwen3MoeForCausalLM")
+    backends = f"qwen3-30b-a3b@{remote.url}, {mixture}"
+    running = RunningServer(folder / "data", tiny_checkpoint, "--seed", "5", "--backends", backends)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser(server: RunningServer) -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
+    with visitor(browser, server) as found:
+        found.goto(server.url)
+        expect(found.locator("#message")).to_be_focused()
+        yield found
+
+
+def ask(page: Page, text: str) -> None:
+    answers = page.locator("li.assistant:not([data-state^=answering])")
+    before = answers.count()
+    page.locator("#message").fill(text)
+    page.keyboard.press("Enter")
+    expect(answers).to_have_count(before + 1, timeout=60_000)
+
+
+def test_a_program_is_folded_away_with_the_thoughts_and_the_answer_is_shown_and_spoken(
+    page: Page, remote: ScriptedServer
+) -> None:
+    remote.script += [calls("print(max(9.11, 9.8))"), says("9.8 is ", "larger.")]
+    ask(page, HEAVY)
+    answer = page.locator("li.assistant").last
+    expect(answer.locator(".text").last).to_have_text("9.8 is larger.")
+    folded = answer.locator("details.reasoning")
+    expect(folded.locator(".text")).to_be_hidden()
+    folded.locator("summary").press("Enter")
+    expect(folded.locator("code").first).to_have_text("print(max(9.11, 9.8))")
+    expect(folded.locator("code").last).to_have_text("9.8")
+    expect(answer.locator("button.play")).to_be_visible()
+    answer.get_by_role("button", name="How this was made").click()
+    expect(page.locator(".inspector .badge")).to_have_text("qwen3-30b-a3b")
+    expect(page.locator(".inspector .experts")).to_have_count(0)
+    page.keyboard.press("Escape")
+    remote.script.append(says("Then it is 19.6."))
+    ask(page, FOLLOW_UP)
+    expect(page.locator("li.assistant").last.locator(".text").last).to_have_text("Then it is 19.6.")
+    sent = remote.requests[-1][2]["messages"]
+    assert [(one["role"], one["content"]) for one in sent] == [
+        ("user", HEAVY),
+        ("assistant", "9.8 is larger."),
+        ("user", FOLLOW_UP),
+    ]
+
+
+def test_the_inspector_shows_which_experts_each_token_went_to(page: Page) -> None:
+    page.get_by_role("button", name="Settings").first.click()
+    page.get_by_role("radio", name="moe-nano").check()
+    expect(page.get_by_role("radio", name="moe-nano")).to_be_checked()
+    ask(page, HEAVY)
+    answer = page.locator("li.assistant").last
+    answer.get_by_role("button", name="How this was made").click()
+    drawer = page.get_by_role("complementary", name="How this was made")
+    expect(drawer.locator(".badge")).to_have_text("moe-nano")
+    turn = answer.get_attribute("data-id")
+    used = page.request.get(f"/api/turns/{turn}/inspection").json()["route"]["experts"]
+    cells, tokens = drawer.locator(".experts .expert"), drawer.locator(".token")
+    expect(cells).to_have_count(2 * 6)
+    expect(tokens).to_have_count(len(used["tokens"]))
+    most = max(map(max, used["counts"]))
+    fullest = used["counts"][0].index(max(used["counts"][0]))
+    assert float(cells.nth(fullest).get_attribute("fill-opacity") or 0) == pytest.approx(
+        0.06 + 0.94 * used["counts"][0][fullest] / most, abs=1e-3
+    )
+    tokens.nth(1).click()
+    way = [6 * layer + expert for layer in range(2) for expert in used["tokens"][1]["experts"][layer]]
+    taken = cells.evaluate_all("all => all.flatMap((one, at) => one.classList.contains('taken') ? [at] : [])")
+    assert taken == sorted(way)
+    drawer.locator(".tokens").press("ArrowRight")
+    expect(tokens.nth(2)).to_have_attribute("aria-current", "true")
+    hue = round(360 * used["tokens"][2]["experts"][0][0] / 6)
+    assert tokens.nth(2).evaluate("one => one.style.getPropertyValue('--expert')") == str(hue)
+    drawer.get_by_role("combobox", name="Layer that colours the tokens").select_option("1")
+    hue = round(360 * used["tokens"][2]["experts"][1][0] / 6)
+    assert tokens.nth(2).evaluate("one => one.style.getPropertyValue('--expert')") == str(hue)
+    drawer.locator(".json summary", has_text="JSON").click()
+    expect(drawer.locator(".json pre")).to_contain_text('"experts"')
