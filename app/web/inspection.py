@@ -109,13 +109,12 @@ def memory(conversation: Conversation) -> dict[str, float]:
     """MiB: of the process at its peak and now, of this conversation's caches, and on the GPU where there is one."""
     import torch
 
-    found = {
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "caches": conversation.cache_bytes / (1 << 20),
-    }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {"peak": peak, "caches": conversation.cache_bytes / (1 << 20)}
     status = Path("/proc/self/statm")
     if status.exists():
         found["process"] = int(status.read_text().split()[1]) * resource.getpagesize() / (1 << 20)
+        found["peak"] = max(peak, found["process"])  # the kernel brings its peak up to date only now and then
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.memory_allocated() / (1 << 20)
     return {name: round(value, 1) for name, value in found.items()}

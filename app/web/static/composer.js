@@ -8,6 +8,7 @@ import { upload } from "./server.js";
 import { word } from "./words.js";
 
 const DRAFT = "tandem.draft";
+const GLYPHS = { audio: "mic", video: "film" };
 
 // call(): begins a call, null where none can be held. send({text, files}): resolves to true when the question is kept, or raises an Error whose message is shown.
 export class Composer {
@@ -40,13 +41,14 @@ export class Composer {
       : button("send", word("send"), null, { class: "round primary", id: "send", type: "submit" });
     const focused = document.activeElement?.id;
     this.clock = el("span", { class: "length" });
+    const recording = Boolean(this.recorder);
     const buttons = [
       button("clip", word("add files"), () => this.picker.click()),
-      button("mic", word(this.recorder ? "stop recording" : "record"), () => this.record(), { class: this.recorder ? "round recording" : "round", "aria-pressed": this.recorder ? "true" : "false" }),
       button("camera", word("camera"), () => this.snap()),
+      button(recording ? "stop" : "mic", word(recording ? "stop recording" : "record"), () => this.record(), { class: recording ? "round recording" : "round", "aria-pressed": String(recording) }),
       this.clock,
       el("span", { class: "space" }),
-      this.startCall && button("phone", word("start call"), () => this.startCall(), { class: "round start-call", id: "start-call" }),
+      this.startCall && button("phone", word("call"), () => this.startCall(), { class: "labelled start-call", id: "start-call", title: word("start call"), "aria-label": word("start call") }, true),
       this.submit,
     ];
     this.buttons.replaceChildren(...buttons.filter(Boolean));
@@ -83,7 +85,7 @@ export class Composer {
 
   changed() {
     this.grow();
-    this.say("");
+    if (this.notice.textContent === word("empty")) this.say("");
     this.keep();
   }
 
@@ -92,6 +94,7 @@ export class Composer {
     this.area.style.height = `${Math.min(this.area.scrollHeight, innerHeight * 0.4)}px`;
   }
 
+  // Stays until the next deed: somebody may be typing when it comes.
   say(text) {
     this.notice.textContent = text;
   }
@@ -166,7 +169,7 @@ export class Composer {
     return el(
       "li",
       {},
-      url ? el("img", { src: url, alt: "" }) : icon(kind === "audio" ? "mic" : kind === "video" ? "camera" : "file"),
+      url ? el("img", { src: url, alt: "" }) : el("span", { class: "glyph" }, icon(GLYPHS[kind] ?? "file")),
       el("span", { class: "name", title: entry.name }, entry.name),
       entry.state === "reading" ? entry.meter : el("span", { class: "facts" }, facts.filter(Boolean).join(" · ")),
       button("close", `${word("remove")}: ${entry.name}`, () => this.remove(entry)),
@@ -175,6 +178,7 @@ export class Composer {
 
   remove(entry) {
     if (entry.state === "reading") entry.abort();
+    this.say("");
     this.files = this.files.filter((one) => one !== entry);
     this.drawChips();
     this.keep();
@@ -204,7 +208,7 @@ export class Composer {
   async snap() {
     try {
       const picture = await takePicture();
-      if (picture) this.take(picture, `${word("camera")}.jpg`);
+      if (picture) this.take(picture, `${word("photo")}.jpg`);
     } catch {
       this.say(word("no camera"));
     }

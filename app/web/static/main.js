@@ -19,12 +19,12 @@ class Page {
     this.engine = hello.engine;
     this.finished = new Map();
     this.player = new SpeechPlayer();
-    this.title = el("h1", {}, "Tandem");
+    this.title = el("h1", {}, word("new conversation"));
     this.engineLine = el("p", { class: "engine", role: "status" });
     this.toast = el("div", { class: "toast", role: "status", hidden: true });
     const header = el("header", {}, this.title, this.engineLine);
     this.main = el("div", { class: "chat" }, header);
-    middle.append(this.main, this.toast);
+    middle.append(this.main);
     this.transcript = new Transcript(this.main, {
       edit: (turn, text) => this.edit(turn, text),
       again: (turn) => this.again(turn),
@@ -32,6 +32,7 @@ class Page {
       stopSpeech: () => this.stopSpeech(),
       inspect: (turn, opener) => this.inspector.open(turn, opener),
       example: (example) => this.composer.example(example),
+      startCall: hello.calls ? () => this.startCall() : null,
       speed: () => Number(localStorage.getItem("tandem.speed") ?? 1),
       setSpeed: (value) => {
         localStorage.setItem("tandem.speed", value);
@@ -39,6 +40,7 @@ class Page {
       },
     });
     this.panel = new CallPanel(this.main, { begun: () => this.begun(), settings: () => this.callSettings(), kept: () => this.readSoon(), ended: () => this.callEnded() });
+    this.main.append(this.toast);
     this.composer = new Composer(this.main, {
       call: hello.calls ? () => this.startCall() : null,
       send: (question) => this.ask(question),
@@ -100,7 +102,7 @@ class Page {
     if (id) await this.read(id);
     this.transcript.toEnd();
     if (matchMedia("(max-width: 768px)").matches) closePanels();
-    this.composer.area.focus({ preventScroll: true });
+    if (!touched()) this.composer.area.focus({ preventScroll: true });
   }
 
   async read(id) {
@@ -123,7 +125,8 @@ class Page {
   }
 
   setTitle(title) {
-    this.title.textContent = title || "Tandem";
+    this.named = title;
+    this.title.textContent = title || word(this.conversation ? "untitled" : "new conversation");
     document.title = title ? `${title} – Tandem` : "Tandem";
   }
 
@@ -292,6 +295,7 @@ class Page {
     if (!language) return;
     setLanguage(settings.language);
     this.nameToggles();
+    this.setTitle(this.named);
     this.sidebar.draw();
     this.composer.draw();
     this.showEngine();
@@ -307,6 +311,7 @@ class Page {
       const toggle = document.querySelector(`#${panel} .toggle-button`);
       toggle?.setAttribute("aria-label", word(name));
       toggle?.setAttribute("title", word(name));
+      document.querySelector(`#${panel} .sidebar-content`)?.setAttribute("data-title", word(name));
     }
   }
 
@@ -329,7 +334,7 @@ class Page {
     };
     this.toast.replaceChildren(el("span", {}, text), action ? el("button", { type: "button", class: "labelled", onclick: act }, action) : "", button("close", word("close"), leave));
     this.toast.hidden = false;
-    this.toasting = setTimeout(leave, action ? 15000 : 8000);
+    this.toasting = setTimeout(leave, action ? 15000 : 5000);
   }
 }
 
@@ -338,6 +343,11 @@ async function pictureUrl(file) {
   const blob = await (await fetch(`/api/media/${file.digest}`)).blob();
   if (!blob.type.startsWith("image/")) throw new ServerError(word("call pictures only"));
   return `data:${blob.type};base64,${toBase64(new Uint8Array(await blob.arrayBuffer()))}`;
+}
+
+// Where a finger is all there is, focus brings the keyboard up, which hides half of the page.
+function touched() {
+  return matchMedia("(hover: none) and (pointer: coarse)").matches;
 }
 
 function idInAddress() {

@@ -1,55 +1,57 @@
 // The picture that an answer points into, with its boxes and points and their labels.
 
 import { el } from "./dom.js";
+import { svg } from "./svg.js";
 import { word } from "./words.js";
 
 const COLOURS = ["#e11d48", "#0369a1", "#15803d", "#9333ea", "#b45309", "#0f766e"];
-const SVG = "http://www.w3.org/2000/svg";
-
-function shape(name, attributes) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-}
+const LABEL_PX = 13;
+let pen = null;
 
 // places: {kind: "box", left, top, right, bottom, label} or {kind: "point", x, y, label}, in pixels of the picture.
 export function markedPicture(url, places) {
   const image = el("img", { src: url, alt: word("picture with boxes", { count: places.length }) });
-  const figure = el("figure", { class: "marked" }, image);
-  image.onload = () => {
-    const width = image.naturalWidth;
-    const height = image.naturalHeight;
-    const unit = width / image.clientWidth; // of the picture's pixels in one on the screen
-    const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-    places.forEach((place, index) => drawing.append(...mark(place, COLOURS[index % COLOURS.length], unit, width)));
-    figure.append(drawing);
-  };
+  const drawing = svg("svg", { "aria-hidden": "true" });
+  const figure = el("figure", { class: "marked" }, el("div", { class: "picture" }, image, drawing));
+  // Lines and labels keep their size on the screen, whatever the picture's.
+  new ResizeObserver(() => {
+    const { naturalWidth: width, naturalHeight: height, clientWidth: shown } = image;
+    if (!width || !shown) return;
+    const font = getComputedStyle(figure).fontFamily;
+    drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    drawing.replaceChildren(...places.flatMap((place, index) => mark(place, COLOURS[index % COLOURS.length], width / shown, width, font)));
+  }).observe(image);
   const labels = places.map((place) => place.label).filter(Boolean);
   if (labels.length) figure.append(el("figcaption", {}, labels.join(", ")));
   return figure;
 }
 
-function mark(place, colour, unit, width) {
+// unit: of the picture's pixels in one on the screen; width: of the picture; font: the labels' family.
+function mark(place, colour, unit, width, font) {
   const drawn = [];
-  let x = place.x;
-  let y = place.y;
+  let { x, y } = place;
   if (place.kind === "box") {
     x = place.left;
     y = place.top;
-    const size = { x, y, width: place.right - place.left, height: place.bottom - place.top };
-    drawn.push(shape("rect", { ...size, fill: "none", stroke: colour, "stroke-width": 2.5 * unit }));
+    const frame = { x, y, width: place.right - x, height: place.bottom - y, rx: 2 * unit, fill: "none" };
+    // The white edge keeps a frame in sight on any ground.
+    for (const [stroke, thick] of [["#fff", 5], [colour, 2.5]]) drawn.push(svg("rect", { ...frame, stroke, "stroke-width": thick * unit }));
   } else {
-    drawn.push(shape("circle", { cx: x, cy: y, r: 5 * unit, fill: colour, stroke: "#fff", "stroke-width": 1.5 * unit }));
+    drawn.push(svg("circle", { cx: x, cy: y, r: 5 * unit, fill: colour, stroke: "#fff", "stroke-width": 1.5 * unit }));
   }
   if (place.label) {
-    const size = 13 * unit;
-    const long = Math.min(width, place.label.length * size * 0.62 + size * 0.6);
-    const left = Math.max(0, Math.min(x, width - long));
-    const top = y - size * 1.4 >= 0 ? y - size * 1.4 : y;
-    drawn.push(shape("rect", { x: left, y: top, width: long, height: size * 1.4, fill: colour }));
-    const text = shape("text", { x: left + size * 0.3, y: top + size * 1.05, "font-size": size, fill: "#fff" });
-    text.textContent = place.label;
-    drawn.push(text);
+    const size = LABEL_PX * unit;
+    const long = Math.min(width, textWidth(place.label, font) * unit + size * 0.8);
+    const left = Math.max(0, Math.min(x - 2.5 * unit, width - long));
+    const top = y - size * 1.55 >= 0 ? y - size * 1.55 : y;
+    drawn.push(svg("rect", { x: left, y: top, width: long, height: size * 1.4, rx: 3 * unit, fill: colour }));
+    drawn.push(svg("text", { x: left + size * 0.4, y: top + size * 1.05, "font-size": size, fill: "#fff" }, place.label));
   }
   return drawn;
+}
+
+function textWidth(text, font) {
+  pen ??= document.createElement("canvas").getContext("2d");
+  pen.font = `600 ${LABEL_PX}px ${font}`;
+  return pen.measureText(text).width;
 }

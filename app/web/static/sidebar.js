@@ -36,6 +36,7 @@ export class Sidebar {
       el(
         "nav",
         { "aria-label": word("conversations") },
+        el("p", { class: "brand" }, el("img", { src: "/api/static/logo.svg", alt: "", width: 36, height: 24 }), "Tandem"),
         button("add", word("new conversation"), () => this.open(null), { class: "labelled primary", id: "new-conversation" }, true),
         this.search,
         this.list,
@@ -112,7 +113,7 @@ export class Sidebar {
             `${word("export as")} ${name}`,
           ),
         ),
-        button("trash", word("delete"), () => this.remove(conversation), { class: "labelled quiet" }, true),
+        button("trash", word("delete"), () => this.remove(conversation), { class: "labelled quiet danger" }, true),
       ),
     );
     const item = el("li", { "data-id": conversation.id }, link, actions);

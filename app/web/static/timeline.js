@@ -8,7 +8,7 @@ const PICTURES = { top: 20, height: 56 };
 const SOUND = { top: 84, height: 44 };
 const TEXT = { top: 136, height: 18 };
 const HEIGHT = 176;
-const LEAST_WIDTH = 500;
+const LEAST_WIDTH = 440;
 const MOST_WIDTH = 12000;
 
 export function timeline(found, turn) {
@@ -46,7 +46,9 @@ export function timeline(found, turn) {
 function axis(drawing, first, last, x) {
   const step = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500].find((one) => x(first + one) >= 60) ?? 5000;
   for (let id = Math.ceil(first / step) * step; id <= last; id += step) {
-    drawing.append(svg("line", { x1: x(id), x2: x(id), y1: 14, y2: HEIGHT - 16, class: "grid" }), svg("text", { x: x(id) + 2, y: 11, class: "tick" }, id));
+    const fits = x(last) - x(id) > 30;
+    const label = svg("text", { x: x(id) + (fits ? 2 : -2), y: 11, class: "tick", "text-anchor": fits ? "start" : "end" }, id);
+    drawing.append(svg("line", { x1: x(id), x2: x(id), y1: 14, y2: HEIGHT - 16, class: "grid" }), label);
   }
 }
 

@@ -15,7 +15,7 @@ export class Transcript {
     this.turns = [];
     this.list = el("ol", { class: "turns" });
     this.status = el("p", { class: "spoken-only", role: "status" });
-    this.jump = button("down", word("jump down"), () => this.toEnd(), { class: "round jump", hidden: true });
+    this.jump = button("below", word("jump down"), () => this.toEnd(), { class: "round jump", hidden: true });
     this.scroll = el("div", { class: "scroll", tabindex: "0", role: "region", onscroll: () => this.scrolled() }, this.list);
     this.atEnd = true;
     this.top = 0;
@@ -40,7 +40,7 @@ export class Transcript {
   }
 
   welcome() {
-    return el("li", { class: "welcome" }, welcome((example) => this.actions.example(example)));
+    return el("li", { class: "welcome" }, welcome(this.actions));
   }
 
   update(turn) {
@@ -129,7 +129,7 @@ export class Transcript {
     const made = [];
     if (turn.places?.length) {
       made.push(markedPicture(turn.places_of, turn.places));
-      made.push(el("a", { class: "labelled quiet", href: `/api/turns/${turn.id}/places.json`, download: "" }, icon("box"), word("boxes")));
+      made.push(el("a", { class: "labelled quiet places", href: `/api/turns/${turn.id}/places.json`, download: "" }, icon("down"), word("boxes")));
     }
     const reasoning = turn.reasoning ? this.reasoning(turn) : null;
     if (turn.status === "answering") {
@@ -141,7 +141,7 @@ export class Transcript {
       reasoning,
       text,
       ...made,
-      turn.error ? el("p", { class: "error" }, turn.error) : null,
+      turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, turn.error)) : null,
       note ? el("p", { class: "note" }, note) : null,
       el(
         "div",
@@ -239,7 +239,7 @@ export class Transcript {
       "form",
       { class: "edit", onsubmit: (event) => (event.preventDefault(), save()) },
       area,
-      el("div", { class: "row" }, el("button", { class: "labelled primary" }, word("save and ask")), button("close", word("cancel"), leave, {}, true)),
+      el("div", { class: "row" }, el("button", { type: "button", class: "labelled", onclick: leave }, word("cancel")), el("button", { class: "labelled primary" }, word("save and ask"))),
     );
     area.onkeydown = (event) => {
       if (event.key === "Escape") leave();

@@ -2,12 +2,12 @@
 
 import { button, bytes, duration, el, icon } from "./dom.js";
 import { call } from "./server.js";
-import { outline, svg } from "./svg.js";
+import { svg } from "./svg.js";
 import { word } from "./words.js";
 
 const WIDTH = 240;
 const HEIGHT = 36;
-const BARS = 120;
+const BARS = 60;
 let playing = null;
 
 export function stopSounds() {
@@ -51,14 +51,23 @@ export function waveform(part, caption) {
   figure.append(el("figcaption", {}, caption ? `“${caption}”` : part.name));
   call("GET", `/media/${part.digest}/peaks`)
     .then(({ peaks }) => {
-      const bars = gathered(peaks);
-      if (bars.length > 1) drawing.append(outline(bars, (index) => (index / (bars.length - 1)) * WIDTH, 2, HEIGHT - 4));
+      drawing.append(...columns(gathered(peaks)));
     })
     .catch(() => {});
   return figure;
 }
 
+// An upright bar for each peak, about the middle line.
+function columns(peaks) {
+  const loudest = Math.max(0.05, ...peaks);
+  const step = WIDTH / BARS;
+  return peaks.map((peak, index) => {
+    const height = Math.max(2, (peak / loudest) * HEIGHT);
+    return svg("rect", { x: (index * step).toFixed(2), y: (HEIGHT - height) / 2, width: step * 0.6, height, rx: 1, class: "column" });
+  });
+}
+
 function gathered(peaks) {
-  if (peaks.length <= BARS) return peaks;
+  if (!peaks.length) return [];
   return Array.from({ length: BARS }, (_, bar) => Math.max(...peaks.slice(Math.floor((bar * peaks.length) / BARS), Math.ceil(((bar + 1) * peaks.length) / BARS))));
 }

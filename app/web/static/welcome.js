@@ -12,11 +12,33 @@ export const EXAMPLES = [
   { key: "example talk", shape: "thought" },
 ];
 
-export function welcome(choose) {
-  const cards = EXAMPLES.map(({ key, shape, file }) => {
-    const picture = file?.endsWith(".png") ? el("img", { src: SAMPLES + file, alt: "", width: 40, height: 40 }) : el("span", { class: "glyph" }, icon(shape));
-    const words = el("span", { class: "words" }, el("strong", {}, word(key)), el("span", {}, word(`${key} hint`)));
-    return el("button", { type: "button", onclick: () => choose({ text: word(`${key} question`), url: file && SAMPLES + file, name: file }) }, picture, words);
-  });
-  return el("div", {}, el("h2", {}, word("welcome")), el("p", {}, word("welcome hint")), el("div", { class: "examples" }, ...cards));
+// example({text, url, name}): asks it. startCall(): null where no call can be held.
+export function welcome({ example, startCall }) {
+  const cards = EXAMPLES.map(({ key, shape, file }) =>
+    card(preview(shape, file), word(key), word(`${key} hint`), () => example({ text: word(`${key} question`), url: file && SAMPLES + file, name: file })),
+  );
+  const call = startCall && card(glyph("phone"), word("example call"), word("example call hint"), startCall);
+  call?.classList.add("wide");
+  return el(
+    "div",
+    {},
+    el("img", { class: "logo", src: "/api/static/logo.svg", alt: "", width: 72, height: 48 }),
+    el("h2", {}, word("welcome")),
+    el("p", {}, word("welcome hint")),
+    el("div", { class: "examples" }, ...cards, call),
+  );
+}
+
+function card(picture, title, hint, onclick) {
+  return el("button", { type: "button", onclick }, picture, el("span", { class: "words" }, el("strong", {}, title), el("span", {}, hint)));
+}
+
+function preview(shape, file = "") {
+  if (file.endsWith(".png")) return el("img", { src: SAMPLES + file, alt: "", width: 44, height: 44 });
+  if (file.endsWith(".mp4")) return el("video", { src: `${SAMPLES}${file}#t=0.1`, preload: "metadata", muted: true, playsinline: true, "aria-hidden": "true", tabindex: "-1" });
+  return glyph(shape);
+}
+
+function glyph(shape) {
+  return el("span", { class: "glyph" }, icon(shape));
 }
