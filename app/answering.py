@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -37,7 +37,7 @@ from reasoning.messages import Message, ToolCall
 from reasoning.router import THINKER, Asked, Medium, Request, Route, fall_back, route
 from reasoning.spoken import SpokenText
 from reasoning.tools.python_tool import PythonTool
-from streaming.events import Aside, Event, ResponseDone, TextDelta
+from streaming.events import Aside, Event, ResponseDone, ScriptedEvent, TextDelta
 from streaming.script import Script
 from streaming.session import Conversation, ResponseOptions
 
@@ -97,7 +97,16 @@ class Answered:
     error: str | None
 
 
-Told = Event | Routed | Reasoning | Tool | ExpertUse | Answered
+@dataclass(frozen=True)
+class Said:
+    """A sentence of the backend's text in the words in which it is spoken. shown: characters of the text up to its
+    end."""
+
+    text: str
+    shown: int
+
+
+Told = Event | Routed | Reasoning | Tool | ExpertUse | Answered | Said
 
 
 @dataclass
@@ -134,37 +143,74 @@ class Answering:
         if decided.backend == THINKER:
             yield from conversation.respond(options)
             return
-        script = Script(self.notice if options.speech else "")
-        work = _Work(self, decided, script, [*earlier, turn], options)
-        events = conversation.respond(options, script)
-        thread = threading.Thread(target=work.run, name="backend", daemon=True)
-        thread.start()
-        by_backend, ended = True, None
-        with contextlib.closing(cast(Any, events)):
+        text, by_backend = "", True
+        with contextlib.closing(self.read_out(conversation, options, decided, [*earlier, turn])) as events:
             for event in events:
                 if isinstance(event, Aside):
                     told = cast(Told, event.event)
-                    by_backend = by_backend and not (isinstance(told, Routed) and told.route.backend == THINKER)
-                    ended = told if isinstance(told, Answered) else ended
+                    by_backend = by_backend and not _gives_up(told)
+                    text = shown_after(text, told)
                     yield replace(told, generation=event.generation) if isinstance(told, TextDelta) else told
-                elif isinstance(event, ResponseDone):
-                    thread.join()
-                    yield self._done(event, conversation, work, ended) if by_backend else event
+                elif isinstance(event, ResponseDone) and by_backend:
+                    yield replace(event, text=text)
                 elif not (by_backend and isinstance(event, TextDelta)):
                     yield event
 
+    def read_out(
+        self, conversation: Conversation, options: ResponseOptions, decided: Route, turns: Sequence[Turn]
+    ) -> Generator[ScriptedEvent]:
+        """The chosen backend's answer to the last of `turns`, read out by the Thinker. Yields the session's events, of
+        which the text is what is said, and as Aside what the backend tells, its text among it. Begun at once: `cancel`
+        of the conversation stops it from now on."""
+        script = Script(self.notice if options.speech else "")
+        work = _Work(self, decided, script, turns, options)
+        events = conversation.respond(options, script)
+        return self._read_out(events, conversation, work)
+
     @staticmethod
-    def _done(done: ResponseDone, conversation: Conversation, work: _Work, ended: Answered | None) -> ResponseDone:
-        """The session's end with what was shown; the turn keeps it beside the ids that were said."""
-        text = ended.shown if ended else work.shown
-        last = conversation.turns[-1]
-        if last.role == "assistant" and done.status != "failed":
-            conversation.turns[-1] = Turn("assistant", (text,), ids=last.ids)
-        status, error = done.status, done.error
-        if ended and ended.truncated and status in ("completed", "length"):
-            status = "failed" if ended.error else "length"
-            error = ended.error
-        return replace(done, text=text, status=status, error=error)
+    def _read_out(events: Iterator[ScriptedEvent], conversation: Conversation, work: _Work) -> Generator[ScriptedEvent]:
+        thread = threading.Thread(target=work.run, name="backend", daemon=True)
+        thread.start()
+        shown, ended, by_backend = "", None, True
+        with contextlib.closing(cast(Any, events)):
+            for event in events:
+                if isinstance(event, Aside):
+                    by_backend = by_backend and not _gives_up(event.event)
+                    shown = shown_after(shown, event.event)
+                    ended = event.event if isinstance(event.event, Answered) else ended
+                elif isinstance(event, ResponseDone):
+                    thread.join()
+                    if by_backend:
+                        _keep_shown(conversation, event, shown)
+                        event = _ended(event, ended)
+                yield event
+
+
+def _gives_up(told: object) -> bool:
+    return isinstance(told, Routed) and told.route.backend == THINKER
+
+
+def _keep_shown(conversation: Conversation, done: ResponseDone, shown: str) -> None:
+    """The turn keeps what was shown beside the ids that were said."""
+    last = conversation.turns[-1]
+    if last.role == "assistant" and done.status != "failed":
+        conversation.turns[-1] = Turn("assistant", (shown,), ids=last.ids)
+
+
+def shown_after(shown: str, told: object) -> str:
+    """The text that a backend has shown, after one more thing that it tells."""
+    if isinstance(told, TextDelta):
+        return shown + told.text
+    if isinstance(told, Reasoning) and told.replaced:
+        return ""
+    return told.shown if isinstance(told, Answered) else shown
+
+
+def _ended(done: ResponseDone, ended: Answered | None) -> ResponseDone:
+    """The session's end where the backend's own was another."""
+    if ended and ended.truncated and done.status in ("completed", "length"):
+        return replace(done, status="failed" if ended.error else "length", error=ended.error)
+    return done
 
 
 class _Work:
@@ -215,8 +261,7 @@ class _Work:
                     thought_until = answering.clock()
                 self.shown += event.text
                 self.script.tell(TextDelta(0, event.text))
-                for sentence in spoken.push(event.text):
-                    self.script.say(sentence)
+                self._say(spoken.push(event.text), len(self.shown) - spoken.pending)
             elif isinstance(event, ReasoningDelta):
                 self.reasoning += event.text
                 self.script.tell(Reasoning(event.text))
@@ -240,9 +285,13 @@ class _Work:
                 done = event
         if not self.shown and not self.reasoning and done.error and not announced:
             raise BackendError(done.error)
-        for sentence in spoken.finish():
-            self.script.say(sentence)
+        self._say(spoken.finish(), len(self.shown))
         self._end(usage, done.truncated, done.error, (thought_until - begun) * 1000)
+
+    def _say(self, sentences: Sequence[str], shown: int) -> None:
+        for sentence in sentences:
+            self.script.tell(Said(sentence, shown))
+            self.script.say(sentence)
 
     def _end(self, usage: Usage, truncated: bool, error: str | None, reasoning_ms: float = 0.0) -> None:
         self.script.tell(Answered(self.shown, self.reasoning, reasoning_ms, usage, truncated, error))

@@ -46,6 +46,11 @@ class SpokenText:
     _fence: str | None = None  # the block we are in, by its language tag
     _rows: int = 0
 
+    @property
+    def pending(self) -> int:
+        """Characters of the text that belong to no sentence yet."""
+        return len(self._pending)
+
     def push(self, text: str) -> list[str]:
         """The sentences that this text completes."""
         self._pending += text

@@ -34,7 +34,7 @@ from streaming.call_events import (
 from streaming.chunk import Pictures
 from streaming.clock import Line
 from streaming.dialogue import Dialogue, failed
-from streaming.events import Event, ResponseDone, SpeechChunk, TextDelta
+from streaming.events import ResponseDone, ScriptedEvent, SpeechChunk, TextDelta
 from streaming.playback import Pace, Playback
 from streaming.session import ResponseOptions
 from streaming.turn import (
@@ -102,7 +102,7 @@ class _Reply:
     playback: Playback | None
     asked_sec: float
     turn: _Turn | None = None
-    held: list[Event] | None = None
+    held: list[ScriptedEvent] | None = None
     wanted: bool = True
     done: ResponseDone | None = None
     sounded: bool = False
@@ -490,7 +490,7 @@ class Call:
         if turn is None:
             reply.asked_sec = asked_sec
 
-    def _begin_reply(self, options: ResponseOptions, turn: _Turn | None, held: list[Event] | None) -> _Reply:
+    def _begin_reply(self, options: ResponseOptions, turn: _Turn | None, held: list[ScriptedEvent] | None) -> _Reply:
         speaks = options.speech and self._rate_hz is not None
         playback = Playback(self._rate_hz, self._pace) if speaks and self._rate_hz else None
         reply = _Reply(0, options, playback, self._line.now(), turn, held)
@@ -516,7 +516,7 @@ class Call:
         for event in events:
             self._pass(reply, event)
 
-    def _told(self, reply: _Reply, event: Event) -> None:
+    def _told(self, reply: _Reply, event: ScriptedEvent) -> None:
         if isinstance(event, ResponseDone):
             reply.done = event
             self._busy = None
@@ -529,7 +529,7 @@ class Call:
         if reply.done is not None:
             self._advance()
 
-    def _pass(self, reply: _Reply, event: Event) -> None:
+    def _pass(self, reply: _Reply, event: ScriptedEvent) -> None:
         """Let the client have it."""
         now = self._line.now()
         playback = reply.playback
@@ -550,7 +550,7 @@ class Call:
         if isinstance(event, ResponseDone):
             self._look_played(reply)
 
-    def _timing(self, reply: _Reply, event: Event) -> TurnTiming:
+    def _timing(self, reply: _Reply, event: ScriptedEvent) -> TurnTiming:
         turn, now = reply.turn, self._line.now()
         ended = turn.ended_sec if turn is not None else reply.asked_sec
         asked = reply.asked_sec

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from multimodal.media import Picture
-from streaming.events import Event
+from streaming.events import ScriptedEvent
 from streaming.session import ResponseOptions
 
 
@@ -54,7 +54,7 @@ class ReplyEvent:
     """What the conversation tells of a reply; after an interruption only its ResponseDone."""
 
     reply: int
-    event: Event
+    event: ScriptedEvent
 
 
 @dataclass(frozen=True)

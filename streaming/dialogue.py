@@ -1,11 +1,13 @@
 """What a call needs of the conversation that it is held in, and how the real one gives it.
 
 A reply is made beside the call: `respond` returns at once, and the reply's events come one by one on the call's line.
-Between `respond` and its ResponseDone nothing else of the conversation may be used, except `cancel`.
+Between `respond` and its ResponseDone nothing else of the conversation may be used, except `cancel`. Who answers, the
+Thinker or somebody whose words it reads out, is an `Answer`'s business.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -15,9 +17,14 @@ import numpy as np
 from multimodal.media import Picture
 from multimodal.prompt import Turn
 from streaming.clock import Line
-from streaming.events import Event, ResponseDone
+from streaming.events import ResponseDone, ScriptedEvent, Usage
 from streaming.listening import Listening
 from streaming.session import Conversation, ResponseOptions
+from streaming.transcription import Transcription
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[ScriptedEvent], None]
 
 
 class Dialogue(Protocol):
@@ -47,7 +54,7 @@ class Dialogue(Protocol):
         """A turn that was not spoken."""
         ...
 
-    def respond(self, options: ResponseOptions, tell: Callable[[Event], None]) -> None: ...
+    def respond(self, options: ResponseOptions, tell: Tell) -> None: ...
 
     def cancel(self) -> None: ...
 
@@ -60,17 +67,64 @@ class Dialogue(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """One reply while it is made."""
+
+    def run(self, tell: Tell) -> None:
+        """Make it: tells its events, the last of them its one ResponseDone. In a thread of its own."""
+        ...
+
+    def cancel(self) -> None:
+        """From any thread, also before `run`."""
+        ...
+
+
+class Answerer(Protocol):
+    """Who answers in a conversation."""
+
+    def transcription(self) -> Transcription | None:
+        """What is to write down the turn that begins now, None where its words decide nothing."""
+        ...
+
+    def answer(self, conversation: Conversation, options: ResponseOptions, words: Transcription | None) -> Answer:
+        """An answer to the conversation's last turn. words: of a spoken one."""
+        ...
+
+
+class ThinkerAnswers:
+    """The Thinker, whatever is asked."""
+
+    def transcription(self) -> Transcription | None:
+        return None
+
+    def answer(self, conversation: Conversation, options: ResponseOptions, words: Transcription | None) -> Answer:
+        return ThinkerAnswer(conversation, options)
+
+
+class ThinkerAnswer:
+    def __init__(self, conversation: Conversation, options: ResponseOptions) -> None:
+        self._events = conversation.respond(options)
+        self.cancel = conversation.cancel
+
+    def run(self, tell: Tell) -> None:
+        for event in self._events:
+            tell(event)
+
+
 class LiveDialogue:
     """A `Conversation` in a call. All methods are called on `line`."""
 
-    def __init__(self, conversation: Conversation, line: Line) -> None:
+    def __init__(self, conversation: Conversation, line: Line, answerer: Answerer | None = None) -> None:
         self.conversation = conversation
         self._line = line
+        self._answerer = answerer or ThinkerAnswers()
         self._listening: Listening | None = None
+        self._spoken: Turn | None = None
+        self._answer: Answer | None = None
         self._reply: threading.Thread | None = None
 
     def open(self, pictures: Sequence[Picture]) -> None:
-        self._listening = Listening(self.conversation)
+        self._listening = Listening(self.conversation, self._answerer.transcription())
         for picture in pictures:
             self._listening.see(picture)
         self._listening.open()
@@ -85,7 +139,7 @@ class LiveDialogue:
 
     def commit(self) -> None:
         assert self._listening is not None
-        self._listening.commit()
+        self._spoken = self._listening.commit()
 
     def reopen(self) -> None:
         assert self._listening is not None
@@ -99,20 +153,29 @@ class LiveDialogue:
     def append(self, turn: Turn) -> None:
         self.conversation.append(turn)
 
-    def respond(self, options: ResponseOptions, tell: Callable[[Event], None]) -> None:
+    def respond(self, options: ResponseOptions, tell: Tell) -> None:
         if self._reply is not None:
             self._reply.join()  # it has told its ResponseDone
-        events = self.conversation.respond(options)
+        spoken = self._listening is not None and self.conversation.turns[-1:] == [self._spoken]
+        words = self._listening.words if spoken and self._listening is not None else None
+        answer = self._answer = self._answerer.answer(self.conversation, options, words)
+
+        def post(event: ScriptedEvent) -> None:
+            self._line.post(lambda: tell(event))
 
         def follow() -> None:
-            for event in events:
-                self._line.post(lambda event=event: tell(event))
+            try:
+                answer.run(post)
+            except Exception as error:
+                log.exception("an answer failed")
+                post(failed(error))
 
         self._reply = threading.Thread(target=follow, name="reply", daemon=True)
         self._reply.start()
 
     def cancel(self) -> None:
-        self.conversation.cancel()
+        if self._answer is not None:
+            self._answer.cancel()
 
     def reply_tokens(self) -> int:
         turns = self.conversation.turns
@@ -125,6 +188,4 @@ class LiveDialogue:
 
 def failed(error: Exception) -> ResponseDone:
     """The one event of a reply that could not even begin."""
-    from streaming.events import Usage
-
     return ResponseDone(0, "failed", "", Usage(), error=str(error))

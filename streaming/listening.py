@@ -10,6 +10,7 @@ from multimodal.audio import AudioStream
 from multimodal.media import AudioClip, Picture
 from multimodal.prompt import AudioPiece, AudioSpan, Content, ImageSpan, Span, TextSpan, Turn, VideoSpan
 from streaming.session import Bookmark, Conversation
+from streaming.transcription import Transcription
 
 
 class Listening:
@@ -17,9 +18,11 @@ class Listening:
 
     Samples are float32 in −1…1 at the encoder's rate (`rate_hz`). Pictures seen before the first sound stand in front
     of it, later ones behind it: between the begin and end tokens of a sound there is nothing but sound.
+    words: reads the same sound, to write it down.
     """
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, words: Transcription | None = None) -> None:
+        self.words = words
         self._conversation = conversation
         thinker = conversation.checkpoint.thinker
         self._thinker = thinker
@@ -58,7 +61,10 @@ class Listening:
         if chunks:
             if not self._opened:
                 self.open()
-            self._conversation.extend([_piece(chunk) for chunk in chunks])
+            pieces = [_piece(chunk) for chunk in chunks]
+            self._conversation.extend([*pieces])
+            if self.words is not None:
+                self.words.hear(pieces)
 
     def commit(self, text: str = "") -> Turn:
         """The user has stopped. text: typed words that go with the sound, after it. `reopen` takes it back."""
@@ -67,7 +73,10 @@ class Listening:
         self._committed = self._conversation.bookmark()
         prompt = self._conversation.checkpoint.prompt
         rest: list[Span] = [] if self._opened else list(self._opening())
-        rest += [_piece(chunk) for chunk in self._stream.fork().finish()]
+        last = [_piece(chunk) for chunk in self._stream.fork().finish()]
+        if self.words is not None:
+            self.words.end(last, self.seconds)
+        rest += last
         rest.append(TextSpan((self._control.audio_eos,)))
         rest += [self._thinker.span(picture) for picture in self._after]
         rest += [*prompt.continue_turn(text), prompt.close_turn()]

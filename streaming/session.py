@@ -91,7 +91,8 @@ class RowBlock:
 
 @dataclass(frozen=True, eq=False)
 class Bookmark:
-    """A place in a conversation to come back to: turns, spans and rows before it, and what waited to be read."""
+    """A place in a conversation to come back to: turns, spans and rows before it, what waited to be read, and since
+    when somebody waits for an answer."""
 
     turns: int
     spans: int
@@ -99,6 +100,7 @@ class Bookmark:
     rows: int
     cursor: Cursor
     written: _Written | None
+    requested: float | None
 
 
 @dataclass
@@ -221,6 +223,7 @@ class Conversation:
             self._thinker.length,
             self._thinker.cursor,
             self._written,
+            self._requested,
         )
 
     def rewind(self, bookmark: Bookmark) -> None:
@@ -234,7 +237,7 @@ class Conversation:
             return
         self.turns = self.turns[: bookmark.turns]
         self._written = bookmark.written
-        self._requested = None
+        self._requested = bookmark.requested
         if self._talker is not None:
             self._talker.cache.crop_to(min(self._talker.length, bookmark.rows))
         self._spans = self._spans[: bookmark.spans]
@@ -315,23 +318,24 @@ class Conversation:
         """Answer. Yields TextDelta and SpeechChunk as they are made and one ResponseDone at the end.
 
         script: what to say instead of what the Thinker would write; the text of this response is then what was said,
-        and what its writer tells comes as Aside. Closing the iterator cancels. Raises VoiceError before anything is
-        computed, ConversationError while another reply is being made.
+        and what its writer tells comes as Aside. `cancel` counts from now on, and closing the iterator cancels. Raises
+        VoiceError before anything is computed, ConversationError while another reply is being made.
         """
         speech = options.speech and self.checkpoint.talker is not None
         voice = self.checkpoint.voice(options.voice) if speech else None
         self._expect_quiet()
-        return self._run(options, voice, script)
-
-    def _run(self, options: ResponseOptions, voice: Voice | None, script: Script | None) -> Iterator[Any]:
-        self._expect_quiet()
         reply = self._begin(options, voice)
         reply.script = self._script = script
+        return self._run(reply)
+
+    def _run(self, reply: _Reply) -> Iterator[Any]:
+        self._expect_quiet()
+        script = reply.script
         if script is not None:
             script.connect(lambda event: reply.out.put(Aside(reply.generation, event)))
         self._answering = True
         stages = {"thinker": self._think}
-        if voice is not None:
+        if reply.voice is not None:
             stages |= {"talker": self._talk, "token2wav": self._voice_codes}
         threads = [
             threading.Thread(target=self._stage, args=(name, stage, reply), name=name, daemon=True)

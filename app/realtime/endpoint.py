@@ -23,9 +23,11 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from app.history.records import HistoryError, NotKept
 from app.realtime.recording import Recording
+from app.web import settings as page_settings
 from app.web.engine import EngineUnavailable
 from app.web.replies import Answering
 from app.web.routes import Services
+from reasoning.router import AUTO
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.realtime.session import Session
@@ -160,26 +162,33 @@ class Calls:
 
         loop = asyncio.get_running_loop()
 
-        def prepare() -> tuple[Any, Any]:
+        def prepare() -> tuple[Any, Any, Any]:
             checkpoint = assistant.checkpoint
             author = {"model": checkpoint.name, "vocabulary": assistant.vocabulary}
             keeping = Keeping(services.history, services.tabs, loop, conversation, **author)
             path = keeping.before()
             if parked is not None and parked.settings.instructions:
-                return keeping, services.replies.read_again(path, assistant, parked.settings.instructions)
-            return keeping, services.replies.continued(path, assistant)[0]
+                return keeping, path, services.replies.read_again(path, assistant, parked.settings.instructions)
+            return keeping, path, services.replies.continued(path, assistant)[0]
 
-        keeping, live = await asyncio.to_thread(prepare)
+        keeping, before, live = await asyncio.to_thread(prepare)
         send: Callable[[dict[str, Any]], None] = line.send
         config, seed = services.engine.config, None
+
+        def choice() -> str:
+            """Who shall answer, as the page says now."""
+            chosen = page_settings.load(services.history).route
+            return chosen if chosen != AUTO else config.backend
+
         if self._record is not None:
             seed = config.seed if config.seed is not None else secrets.randbits(31)
-            kept = {name: getattr(config, name) for name in ("max_tokens", "max_speech_sec", "greedy")} | {"seed": seed}
+            names = ("max_tokens", "max_speech_sec", "greedy", "backends", "notice")
+            kept = {name: getattr(config, name) for name in names} | {"seed": seed, "backend": choice()}
             name_of = assistant.checkpoint.name
             recording = await asyncio.to_thread(Recording.begin, self._record, name_of, config.model, kept)
             line.socket.state.recording = recording
             send = recording.around(send)
-        settings: dict[str, Any] = {"seed": seed}
+        settings: dict[str, Any] = {"seed": seed, "before": before, "choice": choice}
         if parked is not None:
             settings |= {"settings": parked.settings, "session_id": name}
         session = Session(assistant, services.replies, keeping, live, send, services.decode_picture, **settings)

@@ -26,7 +26,12 @@ IDLE_SEC = 3.0
 FOLLOW_SEC = 20.0
 MOST_WAIT_SEC = 120.0
 # Many, of no fixed number, or late or early by chance.
-NOT_COMPARED = ("rate_limits.updated", "tandem.turn.timing", "conversation.item.input_audio_transcription.delta")
+NOT_COMPARED = (
+    "rate_limits.updated",
+    "tandem.turn.timing",
+    "tandem.response.routed",
+    "conversation.item.input_audio_transcription.delta",
+)
 
 
 def print_replay(bundle: Path, config: Config, given_model: bool) -> bool:

@@ -9,12 +9,11 @@ client hears of a turn when the turn is on the disk.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,18 @@ import soxr
 
 from app.assistant import Assistant
 from app.history.records import HistoryError
+from app.history.records import Turn as KeptTurn
+from app.realtime.items import Item, Items, message, read_item
 from app.realtime.keeping import Keeping
-from app.realtime.protocol import ClientError, event_id_of, new_id, parse, pcm16, pcm_of, picture_bytes
+from app.realtime.protocol import ClientError, event_id_of, new_id, parse, pcm_of, picture_bytes
+from app.realtime.response import Response
+from app.realtime.routing import Routing
 from app.realtime.settings import PAUSE_MS, RATE_HZ, SessionSettings, token_limit, voice_of
+from app.realtime.words import Words
 from app.web import inspection
 from app.web.replies import Replies
 from multimodal.errors import TandemError
 from multimodal.media import AudioClip, Picture
-from multimodal.prompt import Turn
 from streaming.call import Call, CallSettings
 from streaming.call_events import (
     CallEvent,
@@ -46,45 +49,19 @@ from streaming.clock import ThreadLine
 from streaming.dialogue import LiveDialogue
 from streaming.events import ResponseDone, SpeechChunk, TextDelta
 from streaming.session import Conversation, ResponseOptions
-from streaming.transcription import transcribe
+from streaming.transcription import Transcribed
 from streaming.turn import RATE_HZ as HEARING_HZ
 from streaming.turn import SileroDetector, TurnDetector, TurnSettings
 
 log = logging.getLogger(__name__)
 
 MOST_BUFFERED_SEC = 60.0
-MOST_UNSENT = 4000
-TRANSCRIBE_AFTER_SEC = 2.0  # where no answer's first sound comes before
-
-
-@dataclass
-class Item:
-    """An item of the protocol's conversation. turn: of the history; reply: number of the call's reply."""
-
-    view: dict[str, Any]
-    turn: str | None = None
-    reply: int | None = None
-    clip: AudioClip | None = None
-
-
-@dataclass
-class Response:
-    """A reply as the protocol shows it."""
-
-    id: str
-    item: Item
-    options: ResponseOptions
-    metadata: dict[str, str] | None = None
-    text: str = ""
-    pcm: list[bytes] = field(default_factory=list)
-    reason: str = "turn_detected"
-    done: dict[str, Any] | None = None
-    timings_ms: dict[str, float | None] = field(default_factory=dict)
 
 
 class Session:
     """send: gives the client an event, never waits. id: also lets a lost client come back. seed: of all replies, in
-    place of the assistant's."""
+    place of the assistant's. choice: who shall answer, the configured choice if None. before: the turns of the history
+    that `conversation` holds."""
 
     def __init__(
         self,
@@ -97,6 +74,8 @@ class Session:
         settings: SessionSettings = SessionSettings(),
         session_id: str | None = None,
         seed: int | None = None,
+        choice: Callable[[], str] | None = None,
+        before: Sequence[KeptTurn] = (),
     ) -> None:
         self.id = session_id or new_id("sess")
         self.settings = settings
@@ -110,21 +89,32 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._line = ThreadLine()
         self._events: asyncio.Queue[tuple[CallEvent, tuple[int, ...]] | None] = asyncio.Queue()
-        self._items: dict[str, Item] = {}
-        self._turn_items: dict[int, str] = {}
+        self._items = Items(self.tell)
+        self._turn_names: dict[int, str] = {}
+        self._spoken: Item | None = None
+        self._answered: dict[int, Item] = {}  # number of a reply → the spoken turn before it
         self._responses: dict[int, Response] = {}
         self._asked: dict[str, Any] = {}
         self._cancels: set[int] = set()
         self._inspections: dict[int, dict[str, Any]] = {}
-        self._untranscribed: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._resampler = soxr.ResampleStream(RATE_HZ, HEARING_HZ, 1, dtype="float32")
         self._numbers = 0
         self._created = time.time()
         self.closed = False
-        token2wav = assistant.checkpoint.token2wav
+        checkpoint, token2wav = assistant.checkpoint, assistant.checkpoint.token2wav
+        self._words = Words(
+            checkpoint,
+            keeping,
+            self.tell,
+            lambda: self.settings.transcription is not None,
+            lambda: self.closed,
+            self._watch,
+        )
+        self._routing = Routing(assistant.answering, checkpoint, choice or (lambda: assistant.config.backend))
+        self._know(conversation, before)
         self._call = Call(
-            LiveDialogue(conversation, self._line),
+            self._dialogue(),
             self._detector(),
             self._line,
             self._hear_call,
@@ -198,7 +188,8 @@ class Session:
 
         def change() -> None:
             self._conversation = self.replies.read_again(path, self._assistant, system)
-            self._call.replace(LiveDialogue(self._conversation, self._line))
+            self._know(self._conversation, path)
+            self._call.replace(self._dialogue())
 
         self._line.post(lambda: self._call.do(change))
 
@@ -245,51 +236,14 @@ class Session:
         self._line.post(clear)
 
     async def _create_item(self, event: dict[str, Any]) -> None:
-        given = event["item"]
-        if given.get("type") != "message" or given.get("role") not in ("user", "system"):
-            raise ClientError("items are messages of the user or the system here", "unsupported", "item")
-        name = given.get("id") or new_id("item")
-        if name in self._items or not isinstance(name, str) or len(name) > 64:
-            raise ClientError("item.id is a new name of at most 64 characters", param="item.id")
-        previous = event.get("previous_item_id")
-        if previous is not None and previous != next(reversed(self._items), "root"):
-            raise ClientError(
-                "items are added at the end: leave previous_item_id out", "unsupported", "previous_item_id"
-            )
-        content: list[Any] = []
-        for part in given["content"]:
-            kind = part.get("type", "input_text")
-            if kind == "input_text" and part.get("text"):
-                content.append(part["text"])
-            elif kind == "input_image":
-                content.append(await asyncio.to_thread(self._decode, picture_bytes(part.get("image_url"))))
-            elif kind == "input_audio" and part.get("audio"):
-                samples = soxr.resample(pcm_of(part["audio"]), RATE_HZ, HEARING_HZ).astype(np.float32)
-                if len(samples) > MOST_BUFFERED_SEC * HEARING_HZ:
-                    raise ClientError(f"a sound may have {MOST_BUFFERED_SEC:.0f} s", "buffer_full", "item.content")
-                content.append(AudioClip(samples, HEARING_HZ))
+        item, turn, parts = await read_item(event, self._items, self._decode)
+        if turn.role == "user":
+            sound = next((part for part in parts if isinstance(part, AudioClip)), None)
+            if sound is not None:
+                item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(sound.samples, HEARING_HZ))
             else:
-                raise ClientError(f"a part of type {str(kind)[:40]} with content is wanted", param="item.content")
-        if not content:
-            raise ClientError("the item has no content", param="item.content")
-        role = given["role"]
-        turn = Turn(role, tuple(content))
-        shown = [{k: v for k, v in part.items() if k not in ("audio", "image_url")} for part in given["content"]]
-        view = {"id": name, "object": "realtime.item", "type": "message", "role": role, "status": "completed"}
-        item = Item({**view, "content": shown})
-        clips = [part for part in content if isinstance(part, AudioClip)]
-        if role == "user":
-            if clips and len(content) == 1:
-                samples = clips[0].samples
-                item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(samples, HEARING_HZ))
-            elif clips:
-                raise ClientError("a sound stands alone in its item", "unsupported", "item.content")
-            else:
-                text = "\n".join(part for part in content if isinstance(part, str))
-                pictures = [part.pixels for part in content if isinstance(part, Picture)]
-                turn = Turn(
-                    role, (*(part for part in content if isinstance(part, Picture)), *((text,) if text else ()))
-                )
+                text = "\n".join(part for part in parts if isinstance(part, str))
+                pictures = [part.pixels for part in parts if isinstance(part, Picture)]
                 item.turn = await asyncio.to_thread(lambda: self.keeping.turns.typed(text, pictures))
         added: asyncio.Future[TandemError | None] = self._loop.create_future()
 
@@ -297,8 +251,8 @@ class Session:
             self._loop.call_soon_threadsafe(lambda: added.done() or added.set_result(error))
 
         self._line.post(lambda: self._call.append(turn, then))
-        self._add_item(item)
-        self._done_item(item)
+        self._items.add(item)
+        self._items.done(item)
         self._watch(self._report(added))
 
     async def _report(self, added: asyncio.Future[TandemError | None]) -> None:
@@ -307,7 +261,7 @@ class Session:
             self.error(ClientError(str(error), "cannot_be_done"))
 
     async def _truncate(self, event: dict[str, Any]) -> None:
-        item = self._item(event["item_id"])
+        item = self._items.find(event["item_id"])
         if item.reply is None:
             raise ClientError("only what was spoken to the user can be cut", param="item_id")
         if event["audio_end_ms"] < 0:
@@ -323,17 +277,16 @@ class Session:
         self._line.post(truncate)
 
     async def _delete(self, event: dict[str, Any]) -> None:
-        item = self._item(event["item_id"])
+        item = self._items.find(event["item_id"])
         if item.turn is not None:
-            if any(one.turn == item.turn and one.view["status"] == "in_progress" for one in self._items.values()):
+            if self._items.being_made(item.turn):
                 raise ClientError("the reply is being made: cancel it first", param="item_id")
             await asyncio.to_thread(self.keeping.history.remove_turn, item.turn)
             await self._instruct()
-        del self._items[event["item_id"]]
-        self.tell("conversation.item.deleted", item_id=event["item_id"])
+        self._items.delete(item.id)
 
     async def _retrieve(self, event: dict[str, Any]) -> None:
-        self.tell("conversation.item.retrieved", item=self._item(event["item_id"]).view)
+        self.tell("conversation.item.retrieved", item=self._items.find(event["item_id"]).view)
 
     async def _respond(self, event: dict[str, Any]) -> None:
         given = event.get("response") or {}
@@ -382,7 +335,7 @@ class Session:
         self._line.post(cancel)
 
     async def _played(self, event: dict[str, Any]) -> None:
-        item = self._item(event.get("item_id"))
+        item = self._items.find(event.get("item_id"))
         played_ms = event.get("played_ms")
         if item.reply is None or isinstance(played_ms, bool) or not isinstance(played_ms, int | float):
             raise ClientError("item_id names a reply, played_ms is a number", param="played_ms")
@@ -415,14 +368,14 @@ class Session:
 
     async def _tell(self, event: CallEvent, ids: tuple[int, ...]) -> None:
         if isinstance(event, TurnStarted):
-            self._turn_items[event.turn] = name = new_id("item")
+            self._turn_names[event.turn] = name = new_id("item")
             if event.detected:
                 start_ms = round(event.at * 1000 / HEARING_HZ)
                 self.tell("input_audio_buffer.speech_started", audio_start_ms=max(0, start_ms), item_id=name)
         elif isinstance(event, TurnStopped):
             if event.detected:
                 end_ms = round(event.at * 1000 / HEARING_HZ)
-                name = self._turn_items[event.turn]
+                name = self._turn_names[event.turn]
                 self.tell("input_audio_buffer.speech_stopped", audio_end_ms=end_ms, item_id=name)
         elif isinstance(event, TurnCommitted):
             await self._tell_turn(event)
@@ -431,164 +384,77 @@ class Session:
         elif isinstance(event, ReplyEvent):
             await self._tell_reply(self._responses[event.reply], event, ids)
         elif isinstance(event, TurnTiming):
-            self._tell_timing(event)
+            self._responses[event.reply].timed(event)
+            self._words.go_on()
         elif isinstance(event, Interrupted):
-            await self._tell_cut(event, ids)
+            await self._tell_cut(self._responses[event.reply], event, ids)
         else:
             assert isinstance(event, Played)
             response = self._responses[event.reply]
-            turn = response.item.turn
-            if response.pcm and turn is not None:
-                await asyncio.to_thread(self.keeping.turns.played, turn, self._ms(response.pcm))
+            turn, played_ms = response.item.turn, response.spoken_ms
+            if played_ms and turn is not None:
+                await asyncio.to_thread(lambda: self.keeping.turns.played(turn, played_ms))
 
     async def _tell_turn(self, event: TurnCommitted) -> None:
-        name = self._turn_items.pop(event.turn)
+        name = self._turn_names.pop(event.turn)
         pictures = [picture.pixels for picture in event.pictures]
-        view = {"id": name, "object": "realtime.item", "type": "message", "role": "user", "status": "completed"}
-        shown = [{"type": "input_image"} for _ in pictures]
-        item = Item({**view, "content": [{"type": "input_audio", "transcript": None}, *shown]})
-        item.clip = AudioClip(event.samples, HEARING_HZ)
+        content = [{"type": "input_audio", "transcript": None}, *({"type": "input_image"} for _ in pictures)]
+        item = Item(message(name, "user", content), clip=AudioClip(event.samples, HEARING_HZ))
         item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(event.samples, HEARING_HZ, pictures))
-        self.tell("input_audio_buffer.committed", item_id=name, previous_item_id=next(reversed(self._items), None))
-        self._add_item(item)
-        self._done_item(item)
-        if self.settings.transcription is not None:
-            self._untranscribed.append(name)
-            self._loop.call_later(TRANSCRIBE_AFTER_SEC, self._transcribe)
+        self.tell("input_audio_buffer.committed", item_id=name, previous_item_id=self._items.last)
+        self._items.add(item)
+        self._items.done(item)
+        self._spoken = item
+        self._words.of(item)
 
     async def _tell_started(self, event: ReplyStarted) -> None:
         kept = await asyncio.to_thread(lambda: self.keeping.turns.answering())
-        name = new_id("item")
-        view = {"id": name, "object": "realtime.item", "type": "message", "role": "assistant"}
-        item = Item({**view, "status": "in_progress", "content": []}, kept, event.reply)
+        item = Item(message(new_id("item"), "assistant", [], "in_progress"), kept, event.reply)
         metadata = self._asked.pop("metadata", None) if event.turn is None else None
-        response = Response(new_id("resp"), item, event.options, metadata)
+        speaks = event.options.speech and self._assistant.checkpoint.token2wav is not None
+        response = Response(self.tell, item, event.options, speaks, lambda: self.keeping.conversation, metadata)
         self._responses[event.reply] = response
-        self.tell("response.created", response=self._response_view(response))
-        self.tell("rate_limits.updated", rate_limits=[])
-        at = {"response_id": response.id, "output_index": 0}
-        self.tell("response.output_item.added", item=item.view, **at)
-        self._add_item(item)
-        part = {"type": "audio", "transcript": ""} if self._speaks(response) else {"type": "text", "text": ""}
-        self.tell("response.content_part.added", item_id=name, content_index=0, part=part, **at)
+        if self._spoken is not None:
+            self._answered[event.reply] = self._spoken
+            if self._routing.listens:
+                self._words.promise(self._spoken)
+        response.begin(self._items)
 
     async def _tell_reply(self, response: Response, event: ReplyEvent, ids: tuple[int, ...]) -> None:
-        at = {"response_id": response.id, "item_id": response.item.view["id"], "output_index": 0, "content_index": 0}
-        told, speaks = event.event, self._speaks(response)
+        told = event.event
         if isinstance(told, TextDelta):
-            response.text += told.text
             self.keeping.turns.wrote(told.text)
-            kind = "response.output_audio_transcript.delta" if speaks else "response.output_text.delta"
-            self.tell(kind, delta=told.text, **at)
+            response.wrote(told.text)
         elif isinstance(told, SpeechChunk):
             self.keeping.turns.said(told.samples, told.rate_hz)
-            samples = told.samples
-            if told.rate_hz != RATE_HZ:
-                samples = soxr.resample(samples, told.rate_hz, RATE_HZ)
-            pcm = pcm16(samples)
-            response.pcm.append(pcm)
-            self.tell("response.output_audio.delta", delta=base64.b64encode(pcm).decode(), **at)
+            response.said(told.samples, told.rate_hz)
+        elif isinstance(told, ResponseDone):
+            await self._tell_done(response, told, ids, event.reply)
+        elif isinstance(told.event, Transcribed):
+            await self._words.came(self._answered[event.reply], told.event.text)
         else:
-            await self._tell_done(response, told, ids, event.reply, at)
+            response.take(told.event)
 
-    async def _tell_done(
-        self, response: Response, done: ResponseDone, ids: tuple[int, ...], number: int, at: dict[str, Any]
-    ) -> None:
-        speaks, item = self._speaks(response), response.item
-        text = done.text or response.text
-        rest = text[len(response.text) :] if text.startswith(response.text) else ""
-        if rest:  # text of the last tokens of a reply that was stopped
-            self.tell(f"response.output_{'audio_transcript' if speaks else 'text'}.delta", delta=rest, **at)
-        if speaks:
-            self.tell("response.output_audio.done", **at)
-            self.tell("response.output_audio_transcript.done", transcript=text, **at)
-            part = {"type": "audio", "transcript": text}
-            item.view["content"] = [{"type": "output_audio", "transcript": text}]
-        else:
-            self.tell("response.output_text.done", text=text, **at)
-            part = {"type": "text", "text": text}
-            item.view["content"] = [{"type": "output_text", "text": text}]
-        item.view["status"] = "completed" if done.status == "completed" else "incomplete"
-        self.tell("response.content_part.done", part=part, **at)
+    async def _tell_done(self, response: Response, done: ResponseDone, ids: tuple[int, ...], number: int) -> None:
+        response.written(done)
         timings = {"first_text": done.first_text_ms, "first_audio": done.first_audio_ms, "total": done.total_ms}
         fields = {**self.keeping.authored(ids), "timings_ms": {**timings, **response.timings_ms}}
         fields["inspection"] = self._inspections.pop(number, {})
-        await asyncio.to_thread(lambda: self.keeping.turns.done(done, **fields))
-        self.tell("response.output_item.done", item=item.view, response_id=response.id, output_index=0)
-        self._done_item(item)
-        response.done = _outcome(done, number in self._cancels)
-        self.tell("response.done", response=self._response_view(response))
-        self._transcribe()
+        if response.told.routes:
+            fields |= response.told.fields()
+        shown = replace(done, text=response.whole(done.text))
+        await asyncio.to_thread(lambda: self.keeping.turns.done(shown, **fields))
+        response.end(self._items, done, number in self._cancels)
+        if number in self._answered:
+            self._words.release(self._answered.pop(number))
+        self._words.go_on()
 
-    def _tell_timing(self, event: TurnTiming) -> None:
-        response = self._responses[event.reply]
-        timing = {name: _rounded(value) for name, value in vars(event).items() if name.endswith("_ms")}
-        response.timings_ms = timing
-        self.tell(
-            "tandem.turn.timing",
-            response_id=response.id,
-            item_id=response.item.view["id"],
-            answered_early=event.early,
-            **timing,
-        )
-        self._transcribe()
-
-    async def _tell_cut(self, event: Interrupted, ids: tuple[int, ...]) -> None:
-        response = self._responses[event.reply]
-        item = response.item
-        turn = item.turn
+    async def _tell_cut(self, response: Response, event: Interrupted, ids: tuple[int, ...]) -> None:
+        turn = response.item.turn
         assert turn is not None
-        await asyncio.to_thread(lambda: self.keeping.turns.interrupted(turn, event.text, event.played_ms, ids))
-        if self._speaks(response):
-            item.view["content"] = [{"type": "output_audio", "transcript": event.text}]
-            self.tell(
-                "conversation.item.truncated",
-                item_id=item.view["id"],
-                content_index=0,
-                audio_end_ms=round(event.played_ms),
-            )
-
-    # --- the user's words ---------------------------------------------------------------------------------
-
-    def _transcribe(self) -> None:
-        while self._untranscribed and not self.closed:
-            self._watch(self._write_down(self._untranscribed.pop(0)))
-
-    async def _write_down(self, name: str) -> None:
-        item = self._items.get(name)
-        if item is None or item.clip is None:
-            return
-        clip, at = item.clip, {"item_id": name, "content_index": 0}
-        kind = "conversation.item.input_audio_transcription"
-        pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
-
-        def work() -> None:
-            end: Exception | None = None
-            try:
-                for piece in transcribe(self._assistant.checkpoint, clip, lambda: not self.closed):
-                    self._loop.call_soon_threadsafe(pieces.put_nowait, piece)
-            except Exception as error:
-                end = error
-            self._loop.call_soon_threadsafe(pieces.put_nowait, end)
-
-        running = asyncio.ensure_future(asyncio.to_thread(work))
-        text = ""
-        while isinstance(piece := await pieces.get(), str):
-            text += piece
-            self.tell(f"{kind}.delta", delta=piece, **at)
-        await running
-        if piece is not None:
-            log.warning("a turn could not be written down: %s", piece)
-            error = {"type": "server_error", "code": "transcription_failed", "message": str(piece)[:300]}
-            self.tell(f"{kind}.failed", error=error, **at)
-            return
-        text = text.strip()
-        item.view["content"][0]["transcript"] = text
-        if item.turn is not None:
-            with contextlib.suppress(HistoryError):
-                await asyncio.to_thread(self.keeping.turns.transcribed, item.turn, text)
-        seconds = round(clip.duration_sec, 2)
-        self.tell(f"{kind}.completed", transcript=text, usage={"type": "duration", "seconds": seconds}, **at)
+        heard = response.shown(event.text, self._assistant.answering.notice)
+        await asyncio.to_thread(lambda: self.keeping.turns.interrupted(turn, heard, event.played_ms, ids))
+        response.cut(event.text, event.played_ms)
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -620,19 +486,22 @@ class Session:
         if head is not None and not self.settings.instructions:
             self.replies.hand_over(head, self._conversation, self._assistant)
 
+    def _dialogue(self) -> LiveDialogue:
+        return LiveDialogue(self._conversation, self._line, self._routing)
+
+    def _know(self, conversation: Conversation, path: Sequence[KeptTurn]) -> None:
+        """What was said in earlier calls, for whoever reads it."""
+        spoken = [turn for turn in conversation.turns if turn.role == "user"]
+        for kept, turn in zip([turn for turn in path if turn.role == "user"], spoken):
+            if kept.transcript:
+                self._routing.know(turn, kept.transcript)
+
     # --- small things --------------------------------------------------------------------------------------
 
     @property
     def _voice_hz(self) -> int:
         token2wav = self._assistant.checkpoint.token2wav
         return token2wav.rate_hz if token2wav is not None else RATE_HZ
-
-    def _speaks(self, response: Response) -> bool:
-        return response.options.speech and self._assistant.checkpoint.token2wav is not None
-
-    @staticmethod
-    def _ms(pcm: Sequence[bytes]) -> int:
-        return round(sum(map(len, pcm)) / 2 / RATE_HZ * 1000)
 
     @staticmethod
     def _turn_taking(settings: SessionSettings) -> tuple[Any, ...]:
@@ -668,73 +537,10 @@ class Session:
         voice = settings.voice or options.voice
         return replace(options, voice=voice, speech=options.speech and settings.speech, max_text_tokens=limit)
 
-    def _item(self, name: Any) -> Item:
-        if not isinstance(name, str) or name not in self._items:
-            raise ClientError("there is no such item", "item_not_found", "item_id")
-        return self._items[name]
-
-    def _add_item(self, item: Item) -> None:
-        previous = next(reversed(self._items), None)
-        self._items[item.view["id"]] = item
-        self.tell("conversation.item.added", item=dict(item.view), previous_item_id=previous)
-
-    def _done_item(self, item: Item) -> None:
-        names = list(self._items)
-        place = names.index(item.view["id"])
-        previous = names[place - 1] if place else None
-        self.tell("conversation.item.done", item=dict(item.view), previous_item_id=previous)
-
-    def _response_view(self, response: Response) -> dict[str, Any]:
-        speaks = self._speaks(response)
-        return {
-            "id": response.id,
-            "object": "realtime.response",
-            "status": "in_progress",
-            "status_details": None,
-            "output": [response.item.view] if response.done else [],
-            "conversation_id": self.keeping.conversation,
-            "output_modalities": ["audio" if speaks else "text"],
-            "max_output_tokens": response.options.max_text_tokens,
-            "metadata": response.metadata,
-            "usage": None,
-            **(response.done or {}),
-        }
-
     def _watch(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _outcome(done: ResponseDone, by_client: bool) -> dict[str, Any]:
-    """status, status_details and usage of a response that has ended."""
-    status = {"completed": "completed", "length": "incomplete", "cancelled": "cancelled", "failed": "failed"}[
-        done.status
-    ]
-    details: dict[str, Any] = {"type": status}
-    if status == "incomplete":
-        details["reason"] = "max_output_tokens"
-    elif status == "cancelled":
-        details["reason"] = "client_cancelled" if by_client else "turn_detected"
-    elif status == "failed":
-        details["error"] = {"type": "server_error", "code": "failed", "message": done.error}
-    usage = done.usage
-    spent = usage.text_tokens + usage.codes
-    return {
-        "status": status,
-        "status_details": details,
-        "usage": {
-            "total_tokens": usage.prompt_tokens + spent,
-            "input_tokens": usage.prompt_tokens,
-            "output_tokens": spent,
-            "input_token_details": {"cached_tokens": max(0, usage.prompt_tokens - usage.prefill_tokens)},
-            "output_token_details": {"text_tokens": usage.text_tokens, "audio_tokens": usage.codes},
-        },
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
 
 
 HANDLERS: dict[str, Any] = {

@@ -309,7 +309,8 @@ class Replies:
         from multimodal.prompt import Turn as PromptTurn
 
         if shown:
-            return PromptTurn(turn.role, (*(f"[{part.medium.kind}] " for part in turn.media), turn.text))
+            kinds = [part.medium.kind for part in turn.media if not (turn.transcript and part.medium.kind == "audio")]
+            return PromptTurn(turn.role, (*(f"[{kind}] " for kind in kinds), turn.transcript or "", turn.text))
         if turn.role == "user":
             return self._user_turn(turn)
         return PromptTurn("assistant", (turn.text,), turn.ids if turn.vocabulary == self._vocabulary else None)
