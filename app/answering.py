@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from app.backends import Backends, Configured
+from multimodal.checkpoint import Checkpoint
 from multimodal.errors import PromptError
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
@@ -32,6 +33,7 @@ from reasoning.backend import (
     ReasoningDelta,
     Usage,
 )
+from reasoning.boxes import Sight
 from reasoning.errors import BackendError, ToolUnavailable
 from reasoning.messages import Message, ToolCall
 from reasoning.router import THINKER, Asked, Medium, Request, Route, fall_back, route
@@ -126,6 +128,12 @@ class Answering:
             if one.role == "user" and (text := _text(one)):
                 asked.append(Asked(text, route(Request(text, _media(one), tuple(asked[-1:]))).heavy))
         return route(Request(_text(turn), _media(turn), tuple(asked[-2:]), choice, self.backends.available()))
+
+    def sight(self, backend: str, checkpoint: Checkpoint) -> Sight | None:
+        """How whoever answered counts in pictures; None for one that gives no places."""
+        if backend == THINKER:
+            return Sight.of_processor("resized", checkpoint.thinker.vision.processor)
+        return self.backends.get(backend).sight
 
     def respond(
         self, conversation: Conversation, options: ResponseOptions, choice: str = "auto", shown: Sequence[Turn] = ()

@@ -19,7 +19,9 @@ from app.assistant import Assistant, MediaFile, MediaKind
 from app.config import Config
 from app.wav import GrowingWav
 from multimodal.errors import PromptError, TandemError
-from multimodal.media import VideoClip
+from multimodal.media import Picture, VideoClip
+from multimodal.prompt import Turn
+from reasoning.boxes import Size
 from reasoning.router import THINKER, Route
 from streaming.events import Aside, ResponseDone, SpeechChunk, TextDelta
 
@@ -109,6 +111,7 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
             kept = stack.enter_context(conversation_file.opened(question.conversation))
         saved = kept.read() if kept else conversation_file.Saved()
         assistant = Assistant(config, speech=question.speak is not None)
+        stack.callback(assistant.close)
         turn = assistant.read_turn(question.text, question.media)
         for file, part in zip(question.media, turn.content):
             if isinstance(part, VideoClip) and not part.complete:
@@ -129,7 +132,8 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
     if wav is not None and not wav.samples:
         typer.echo(f"note: the model made no sound, so there is no {wav.path}", err=True)
     if as_json:
-        print(json.dumps(_summary(assistant, done, wav, said), ensure_ascii=False), flush=True)
+        summary = _summary(assistant, done, wav, said) | {"places": _places(assistant, turn, said, done.text)}
+        print(json.dumps(summary, ensure_ascii=False), flush=True)
     return 0
 
 
@@ -214,6 +218,17 @@ def _summary(assistant: Assistant, done: ResponseDone, wav: GrowingWav | None, s
             "total": _rounded(done.total_ms),
         },
     }
+
+
+def _places(assistant: Assistant, turn: Turn, said: Said, text: str) -> list[dict[str, Any]]:
+    """Boxes and points of the answer in pixels of the last picture of the question."""
+    pictures = [part for part in turn.content if isinstance(part, Picture)]
+    sight = assistant.answering.sight(said.routes[-1].backend, assistant.checkpoint)
+    if not pictures or sight is None:
+        return []
+    height, width = pictures[-1].pixels.shape[:2]
+    found = sight.places(text, Size(width, height))
+    return [{"kind": type(place).__name__.lower(), **vars(place)} for place in found]
 
 
 def _rounded(milliseconds: float | None) -> float | None:

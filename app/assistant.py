@@ -91,6 +91,10 @@ class Assistant:
         conversation.append(turn)
         return cast(Generator[Told], self.answering.respond(conversation, self.options, choice or self.config.backend))
 
+    def close(self) -> None:
+        """Let go of the backends: connections, threads and caches."""
+        self.answering.backends.close()
+
     def _read(self, file: MediaFile) -> Content:
         limits = self.config.media_limits()
         if file.kind == "image":

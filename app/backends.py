@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ class Backends:
             from reasoning.openai_backend import OpenAiBackend, Remote
 
             if entry.server.startswith(("http://", "https://")):
-                return OpenAiBackend(Remote(entry.source, entry.server), entry.profile)
+                key = os.environ.get("OPENAI_API_KEY", "")
+                return OpenAiBackend(Remote(entry.source, entry.server, key), entry.profile)
             return OpenAiBackend.preset(entry.source, entry.server)
         except BackendRefused:
             raise

@@ -213,6 +213,32 @@ def fim(
 
 
 @app.command()
+def read(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures of pages, signs, receipts.")],
+    form: Annotated[
+        str, typer.Option("--as", metavar="FORM", help="text, lines (with places), layout (Markdown), or fields.")
+    ] = "text",
+    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON schema of the fields.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture, places included.")] = False,
+    model: Model = None,
+    backend: Backend = None,
+    backends: BackendList = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest page, in text tokens.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
+) -> None:
+    """Read what is written in pictures, with a Qwen2.5-VL backend where one is configured."""
+    with user_errors():
+        from app.read import read as read_pages
+
+        flags = {"model": model, "backend": backend, "backends": backends, "max_tokens": max_tokens, "device": device}
+        wanted = cast(Any, "fields" if schema is not None and form == "text" else form)
+        status = read_pages(pictures, wanted, schema, resolve(flags), as_json=as_json)
+    raise typer.Exit(status)
+
+
+@app.command()
 def doctor(model: Model = None) -> None:
     """Check versions, devices, memory and checkpoints, and say what to do about what is not right."""
     with user_errors():

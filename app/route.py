@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.console import Console
@@ -14,8 +14,8 @@ from reasoning.router import AUTO, Asked, Available, Medium, Request, Role, Rout
 from reasoning.router import route as decide
 
 _DEFAULT = (Available("moe-nano", frozenset({"reasoning"})),)
-_ROLES = ("reasoning", "mathematics", "code", "vision", "grounding")
-_MEDIA = ("image", "audio", "video")
+_ROLES = get_args(Role)
+_MEDIA = get_args(Medium)
 
 
 def route(

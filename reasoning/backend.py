@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from multimodal.errors import PromptError
+from reasoning.boxes import Sight
 from reasoning.json_schema import JsonSchema
 from reasoning.messages import Message, ToolCall, ToolSpec
 
@@ -153,6 +154,11 @@ class Backend(Protocol):
 
     @property
     def sees(self) -> bool: ...
+
+    @property
+    def sight(self) -> Sight | None:
+        """How it sees pictures and counts in them; None where it gives no places."""
+        ...
 
     @property
     def continues(self) -> bool:

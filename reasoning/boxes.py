@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Coordinates = Literal["resized", "grid-1000"]
 GRID = 1000
@@ -53,43 +54,60 @@ class Point:
     label: str = ""
 
 
-def resized(original: Size, *, factor: int = 28, min_pixels: int, max_pixels: int) -> Size:
-    """The size at which the model saw the picture: sides in multiples of `factor` within the pixel budget
-    (the rule of Qwen2-VL's image processor)."""
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+@dataclass(frozen=True)
+class Sight:
+    """How a model sees pictures and counts in them. factor, min_pixels, max_pixels: of its resize."""
 
-    height, width = smart_resize(
-        original.height, original.width, factor=factor, min_pixels=min_pixels, max_pixels=max_pixels
-    )
-    return Size(width, height)
+    coordinates: Coordinates
+    factor: int
+    min_pixels: int
+    max_pixels: int
 
+    @classmethod
+    def of_processor(cls, coordinates: Coordinates, processor: Any) -> Sight:
+        """processor: transformers' image processor of Qwen2-VL and its successors."""
+        factor = processor.patch_size * processor.merge_size
+        return cls(coordinates, factor, processor.size["shortest_edge"], processor.size["longest_edge"])
 
-def read_places(text: str, original: Size, coordinates: Coordinates, seen: Size | None = None) -> list[Box | Point]:
-    """The boxes and points in an answer, in their order. seen: the resized size, needed for "resized".
+    def seen(self, original: Size) -> Size:
+        """The size at which the model sees the picture: sides in multiples of `factor` within the pixel budget (the
+        rule of Qwen2-VL's image processor)."""
+        from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-    Reads the JSON that the models write, also when it is cut short or wrapped in a fence, and Qwen2-VL's box marks.
-    Corners are put in order and clipped to the picture; what has no area inside it is left out.
-    """
-    if coordinates == "resized":
-        assert seen is not None, "absolute coordinates need the size that the model saw"
-        scale_x, scale_y = original.width / seen.width, original.height / seen.height
-    else:
-        scale_x, scale_y = original.width / GRID, original.height / GRID
-    places: list[tuple[int, Box | Point]] = []
-    for at, label, numbers in _found(text):
-        scaled = [number * (scale_y if index % 2 else scale_x) for index, number in enumerate(numbers)]
-        place = _place(scaled, label, original)
-        if place is not None:
-            places.append((at, place))
-    if coordinates == "resized":  # the marks count on the grid whatever the model's JSON counts in
-        scale_x, scale_y = original.width / GRID, original.height / GRID
-    for found in _TAGGED.finditer(text):
-        numbers = [float(found.group(index)) for index in range(2, 6)]
-        scaled = [number * (scale_y if index % 2 else scale_x) for index, number in enumerate(numbers)]
-        place = _place(scaled, (found.group("label") or "").strip(), original)
-        if place is not None:
-            places.append((found.start(), place))
-    return [place for _, place in sorted(places, key=lambda entry: entry[0])]
+        height, width = smart_resize(
+            original.height,
+            original.width,
+            factor=self.factor,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+        )
+        return Size(width, height)
+
+    def places(self, text: str, original: Size) -> list[Box | Point]:
+        """The boxes and points in an answer, in their order, in pixels of the original picture.
+
+        Reads the JSON that the models write, also when it is cut short or wrapped in a fence, and Qwen2-VL's box
+        marks. Corners are put in order and clipped to the picture; what has no area inside it is left out.
+        """
+        scale = self._scale(original)
+        places = [(at, _place(numbers, scale, label, original)) for at, label, numbers in _found(text)]
+        grid = (original.width / GRID, original.height / GRID)  # the marks count on the grid whatever the JSON does
+        for found in _TAGGED.finditer(text):
+            numbers = [float(found.group(index)) for index in range(2, 6)]
+            places.append((found.start(), _place(numbers, grid, (found.group("label") or "").strip(), original)))
+        return [place for _, place in sorted(places, key=lambda entry: entry[0]) if place is not None]
+
+    def box(self, corners: Sequence[float], original: Size, label: str = "") -> Box | None:
+        """A box of two corners as the model counts them; None without four numbers or an area inside the picture."""
+        place = _place(corners, self._scale(original), label, original) if len(corners) == 4 else None
+        return place if isinstance(place, Box) else None
+
+    def _scale(self, original: Size) -> tuple[float, float]:
+        """Pixels of the original for one step of the model's, across and down."""
+        if self.coordinates == "grid-1000":
+            return original.width / GRID, original.height / GRID
+        seen = self.seen(original)
+        return original.width / seen.width, original.height / seen.height
 
 
 def _found(text: str) -> list[tuple[int, str, list[float]]]:
@@ -117,7 +135,8 @@ def _unescaped(text: str) -> str:
         return text
 
 
-def _place(numbers: list[float], label: str, size: Size) -> Box | Point | None:
+def _place(counted: Sequence[float], scale: tuple[float, float], label: str, size: Size) -> Box | Point | None:
+    numbers = [number * scale[index % 2] for index, number in enumerate(counted)]
     if not all(map(math.isfinite, numbers)):
         return None
     if len(numbers) == 2:

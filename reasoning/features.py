@@ -32,6 +32,13 @@ GROUNDING = re.compile(
     r"|\bwhere (?:exactly )?(?:is|are)\b"
     r"|框出|标出|位置|坐标|在哪"
 )
+READING = re.compile(
+    r"\bocr\b|\btranscribe\b|\bmarkdown\b|\bextract\b"
+    r"|\b(?:read|write|type|copy)(?: out| down| off)?(?: all| every)?(?: of)?(?: the| this| that| its)?"
+    r" (?:text|words?|page|document|scan|receipt|invoice|form|table|label|letter|sign|handwriting)\b"
+    r"|\bwhat does (?:it|(?:the|this|that) \w+) say\b"
+    r"|识别.{0,6}文字|提取|抄写|写了什么|写着什么"
+)
 FOLLOW_UP = re.compile(
     r"(?:and|now|then|so|but|what about|how about|what if|why|again|instead|are you sure|check|explain|double|try|"
     r"continue)\b"

@@ -13,6 +13,7 @@ from multimodal.errors import PromptError
 from multimodal.kv_cache import KvCache
 from multimodal.sampler import Sampler, Sampling
 from reasoning.backend import AnswerDelta, AnswerWasReasoning, Done, Event, Experts, Options, ReasoningDelta, Usage
+from reasoning.boxes import Sight
 from reasoning.local_model import LocalModel, Prompt, load_local
 from reasoning.messages import Message, ToolCall, checked
 from reasoning.stop_text import StopText
@@ -45,6 +46,13 @@ class LocalBackend:
     @property
     def sees(self) -> bool:
         return self.model.sees
+
+    @property
+    def sight(self) -> Sight | None:
+        coordinates = self.model.profile.coordinates
+        if not self.sees or coordinates == "none":
+            return None
+        return Sight.of_processor(coordinates, self.model.images)
 
     @property
     def continues(self) -> bool:

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from multimodal.errors import PromptError
 from multimodal.media import Picture
+from reasoning.boxes import Sight, Size
 
 Role = Literal["system", "user", "assistant", "tool"]
 JPEG_QUALITY = 90
@@ -91,14 +94,17 @@ def data_url(picture: Picture) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def to_openai(message: Message) -> dict[str, Any]:
-    """The message in the shape of the chat completions API."""
+def to_openai(message: Message, sight: Sight | None = None) -> dict[str, Any]:
+    """The message in the shape of the chat completions API.
+
+    sight: for a model that counts in pixels of what it sees, pictures are sent in that size, so that its server need
+    not resize them and its coordinates are known."""
     shaped: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.pictures:
         shaped["content"] = [
             {"type": "text", "text": part}
             if isinstance(part, str)
-            else {"type": "image_url", "image_url": {"url": data_url(part)}}
+            else {"type": "image_url", "image_url": {"url": data_url(_sized(part, sight))}}
             for part in message.content
         ]
     if message.tool_calls:
@@ -109,3 +115,14 @@ def to_openai(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         shaped["tool_call_id"] = message.tool_call_id
     return shaped
+
+
+def _sized(picture: Picture, sight: Sight | None) -> Picture:
+    if sight is None or sight.coordinates != "resized":
+        return picture
+    from PIL import Image
+
+    height, width = picture.pixels.shape[:2]
+    size = sight.seen(Size(width, height))
+    resized = Image.fromarray(picture.pixels).resize((size.width, size.height), Image.Resampling.BICUBIC)
+    return Picture(np.asarray(resized))

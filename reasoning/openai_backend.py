@@ -18,12 +18,16 @@ from typing import Any
 
 from multimodal.errors import PromptError
 from reasoning.backend import Done, Event, Options
+from reasoning.boxes import Sight
 from reasoning.errors import BackendError, BackendGarbled, BackendRefused
 from reasoning.messages import Message, checked, to_openai
 from reasoning.openai_stream import StreamReader, explain, first_line, retry_after_sec, worth_retrying
 from reasoning.profiles import Delimiters, Profile, Profiles, Server, load_profiles
 
 WAITING_EVENTS = 256
+# Of Qwen2.5-VL: what servers resize to by themselves lies within these, at most 1,280 tokens a picture.
+PICTURE_FACTOR = 28
+LEAST_PIXELS, MOST_PIXELS = 4 * PICTURE_FACTOR**2, 1280 * PICTURE_FACTOR**2
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,14 @@ class OpenAiBackend:
         return self.profile.sees
 
     @property
+    def sight(self) -> Sight | None:
+        """Pictures are sent in sizes that the servers' own resize leaves as they are."""
+        coordinates = self.profile.coordinates
+        if not self.sees or coordinates == "none":
+            return None
+        return Sight(coordinates, PICTURE_FACTOR, LEAST_PIXELS, MOST_PIXELS)
+
+    @property
     def continues(self) -> bool:
         return self.remote.continues
 
@@ -125,7 +137,7 @@ class OpenAiBackend:
             if not self.remote.continues:
                 raise PromptError(f"{self.name} cannot go on with a reply: end the conversation with a question")
             extra |= dict(self.remote.continue_body)
-        body["messages"] = [to_openai(message) for message in kept]
+        body["messages"] = [to_openai(message, self.sight) for message in kept]
         inside = self.profile.reasoning.opened_by_prompt and not self.remote.splits_reasoning
         reader = StreamReader(self.profile.reasoning, options.stop, self.profile.loop_guard, inside)
         return self._events(lambda client: client.chat.completions.create(**body, extra_body=extra), reader, options)

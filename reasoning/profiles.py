@@ -59,8 +59,8 @@ class Profile:
     architectures: transformers classes of its checkpoints, empty for a closed model; `stand_in` is the open family
     that is used instead. loads: class to load instead of the checkpoint's own. named: words in a checkpoint's name
     that tell it from others of its class. coordinates: what its boxes are measured in (`reasoning.boxes`).
-    single_turn: it answers one question, without history. streams_only: its API refuses anything but streams.
-    runs_python: it writes Python to be run (`reasoning.math_tool`). context: tokens, prompt and answer together.
+    single_turn: it answers one question, without history. runs_python: it writes Python to be run
+    (`reasoning.math_tool`). context: tokens, prompt and answer together.
     """
 
     name: str
@@ -85,7 +85,6 @@ class Profile:
     runs_python: bool = False
     experts: bool = False
     single_turn: bool = False
-    streams_only: bool = False
     loop_guard: bool = False
     never_greedy: bool = False
 

@@ -1,8 +1,8 @@
 """Who answers a request: a pure function from the request to a backend and a reason in words. No model is called.
 
 Heavy text reasoning goes to a reasoning backend, mathematics and code to their specialists where one is configured,
-a picture to a visual specialist when it must be reasoned about or pointed into, and everything else to the Thinker,
-which alone hears and watches.
+a picture to a visual specialist when it must be reasoned about, pointed into or read, and everything else to the
+Thinker, which alone hears and watches.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reasoning.features import DOMAINS, FOLLOW_UP, FOLLOW_UP_CHARS, GROUNDING, Domain, Features, read_features
+from reasoning.features import DOMAINS, FOLLOW_UP, FOLLOW_UP_CHARS, GROUNDING, READING, Domain, Features, read_features
 
 THINKER = "thinker"
 AUTO = "auto"
-Role = Literal["reasoning", "mathematics", "code", "vision", "grounding"]
+Role = Literal["reasoning", "mathematics", "code", "vision", "grounding", "documents"]
 Medium = Literal["image", "audio", "video"]
 
 
@@ -180,6 +180,10 @@ def _visual(request: Request, score: float, thresholds: Thresholds) -> tuple[str
         one = next((one for one in able if "grounding" in one.roles), None)
         if one:
             return one.name, f"the question asks for a place in the picture, so {one.name} points it out"
+    if READING.search(request.text.lower()):
+        one = next((one for one in able if "documents" in one.roles), None)
+        if one:
+            return one.name, f"the question asks for what is written in the picture, so {one.name} reads it"
     if score >= thresholds.visual:
         one = next((one for one in able if "vision" in one.roles), None)
         if one:

@@ -41,7 +41,7 @@ class Scripted:
 
     def __init__(self, *rounds: Callable[[Options], Iterator[Any]], name: str = "scripted") -> None:
         self.rounds, self.name = list(rounds), name
-        self.sees, self.continues = False, False
+        self.sees, self.continues, self.sight = False, False, None
         self.asked: list[list[Message]] = []
         self.options: list[Options] = []
 
@@ -366,6 +366,15 @@ def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="nowhere"):
         backends.get("other")
     assert configured(Config(backends="")) == []
+
+
+def test_a_server_at_a_base_url_gets_the_key_that_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(Reply([chunk(content="9.8"), chunk(finish="stop")])) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "secret")
+        backends = Backends(configured(Config(backends=f"mine@{server.url}")))
+        list(backends.get("mine").stream([Message("user", ("?",))], Options()))
+        backends.close()
+    assert server.requests[0][1]["authorization"] == "Bearer secret"
 
 
 REFUSALS = {

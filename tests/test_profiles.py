@@ -92,7 +92,7 @@ def test_a_row_without_something_needed_is_refused(change: str, says: str, tmp_p
         ("never_greedy = true", 'never_greedy = "yes"', "wants bool"),
         ("runs_python = true", "runs_pyhton = true", "runs_pyhton"),
         ('coordinates = "resized"', 'coordinates = "metres"', "metres"),
-        ('servers = ["dashscope"]', 'servers = ["nowhere"]', "nowhere"),
+        ('servers = ["dashscope", "dashscope-cn"]', 'servers = ["nowhere"]', "nowhere"),
         ("temperature = 0.6", "temperature = -1", "temperature"),
         ("temperature = 0.6, ", "", "never_greedy"),
         ('base_url = "http://127.0.0.1:8000/v1"', 'base_url = "ftp://x"', "ftp"),

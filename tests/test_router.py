@@ -26,7 +26,7 @@ PROMPTS = [json.loads(line) for line in (ROOT / "tests" / "router_prompts.jsonl"
 MOE = Available("moe-nano", frozenset({"reasoning"}))
 MATH = Available("qwen2.5-math", frozenset({"mathematics"}))
 CODER = Available("qwen2.5-coder", frozenset({"code"}))
-VL = Available("qwen2.5-vl", frozenset({"grounding"}), sees=True)
+VL = Available("qwen2.5-vl", frozenset({"grounding", "documents"}), sees=True)
 QVQ = Available("qvq-max", frozenset({"vision"}), sees=True)
 ALL = (MOE, MATH, CODER, VL, QVQ)
 
@@ -110,7 +110,11 @@ def test_specialists_get_their_own_work() -> None:
     assert backend("Tom is older than Sue and Sue is older than Max. Who is the oldest?") == "moe-nano"
     assert backend("Solve the equation in the picture.", "image") == "qvq-max"
     assert backend("Where is the red cup? Give me its bounding box.", "image") == "qwen2.5-vl"
+    for reading in ("Read all the text in this picture.", "What does the sign say?", "Turn this scan into Markdown.",
+                    "Transcribe the receipt.", "提取图片中的文字"):  # fmt: skip
+        assert backend(reading, "image") == "qwen2.5-vl"
     assert backend("What colour is her dress?", "image") == THINKER
+    assert backend("What is she reading?", "image") == THINKER
     assert backend("What is 3 + 4, and what does she say?", "audio") == THINKER
     assert backend("How many times does the ball bounce?", "video") == THINKER
     assert backend("Hello!") == THINKER

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from multimodal.errors import PromptError
 from reasoning.backend import (
     Done,
+    Options,
     Usage,
 )
-from reasoning.boxes import Box, Point, Size, read_places, resized
+from reasoning.boxes import Box, Point, Sight, Size
 from reasoning.errors import ProfileError
 from reasoning.fim import Gap, cut, fill, filled
 from reasoning.local_backend import LocalBackend
@@ -147,25 +152,40 @@ def test_boxed_answers_and_pending_programs() -> None:
 
 def test_boxes_come_back_in_pixels_of_the_original() -> None:
     original = Size(1000, 500)
-    seen = resized(original, min_pixels=56 * 56, max_pixels=448 * 448)
+    sight = Sight("resized", 28, 56 * 56, 448 * 448)
+    seen = sight.seen(original)
     assert seen.width % 28 == 0 and seen.height % 28 == 0 and seen.width * seen.height <= 448 * 448
     text = f'```json\n[{{"bbox_2d": [{seen.width // 2}, 0, {seen.width}, {seen.height}], "label": "a \\"cat\\""}},'
-    box, point = read_places(
-        text + '{"label": "nose", "point_2d": [0, 0]}, {"bbox_2d": [1, 2', original, "resized", seen
-    )
+    box, point = sight.places(text + '{"label": "nose", "point_2d": [0, 0]}, {"bbox_2d": [1, 2', original)
     assert box == Box(500.0, 0.0, 1000.0, 500.0, 'a "cat"') and point == Point(0.0, 0.0, "nose")
-    grid = read_places('[{"bbox_2d": [900, 100, 100, 1200], "label": "x"}]', original, "grid-1000")
-    assert grid == [Box(100.0, 50.0, 900.0, 500.0, "x")], "corners put in order, clipped to the picture"
+    assert sight.box([0, 0, seen.width / 2, seen.height], original) == Box(0.0, 0.0, 500.0, 500.0)
+    assert sight.box([1, 2, 3], original) is None and sight.box([5, 5, 5, 9], original) is None
+    grid = replace(sight, coordinates="grid-1000")
+    corners = grid.places('[{"bbox_2d": [900, 100, 100, 1200], "label": "x"}]', original)
+    assert corners == [Box(100.0, 50.0, 900.0, 500.0, "x")], "corners put in order, clipped to the picture"
     tagged = "<|object_ref_start|>dog<|object_ref_end|><|box_start|>(100,200),(300,400)<|box_end|>"
-    assert read_places(tagged, original, "grid-1000") == [Box(100.0, 100.0, 300.0, 200.0, "dog")]
+    assert grid.places(tagged, original) == sight.places(tagged, original) == [Box(100.0, 100.0, 300.0, 200.0, "dog")]
     for nothing in ("no boxes", '{"bbox_2d": [1, 2, 3]}', '{"bbox_2d": [5, 5, 5, 9]}', '{"point_2d": [5000, 5000]}'):
-        assert read_places(nothing, original, "grid-1000") == []
+        assert grid.places(nothing, original) == []
 
 
-def test_the_resized_size_is_what_the_processor_makes(folders: dict[str, Path]) -> None:
+def test_the_size_that_is_seen_is_what_the_processor_makes(folders: dict[str, Path]) -> None:
     backend = LocalBackend.load(folders["Qwen2_5_VLForConditionalGeneration"])
     one = picture(97, 211)
     prompt = backend.model.prompt(backend.model.layout.chat([user(one)]), [one])
-    assert prompt.grid is not None
+    assert prompt.grid is not None and backend.sight is not None
     _, h, w = prompt.grid[0].tolist()
-    assert resized(Size(211, 97), min_pixels=56 * 56, max_pixels=112 * 112) == Size(w * 14, h * 14)
+    assert backend.sight.seen(Size(211, 97)) == Size(w * 14, h * 14)
+
+
+def test_a_server_gets_pictures_in_the_size_that_its_boxes_count_in() -> None:
+    found = '[{"bbox_2d": [0, 0, 56, 28], "label": "left half"}]'
+    with scripted(answer(found)) as server:
+        backend = OpenAiBackend(Remote("qwen2.5-vl-7b-instruct", server.url), PROFILES.family("qwen2.5-vl"))
+        text = joined(list(backend.stream([user(picture(30, 112), "Where?")], Options())))
+        backend.close()
+    url = server.requests[0][2]["messages"][1]["content"][0]["image_url"]["url"]
+    sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    assert sent.size == (112, 28) and backend.sight is not None
+    assert backend.sight.places(text, Size(112, 30)) == [Box(0.0, 0.0, 56.0, 30.0, "left half")]
+    assert OpenAiBackend(Remote("qwen-max", "http://x"), PROFILES.family("qwen2.5-max")).sight is None

@@ -113,8 +113,7 @@ class Engine:
         self._set(EngineState("loading", model, "weights"))
         self._loaded.clear()
         async with self.queue.turn():
-            self._assistant = None
-            self.on_unload()
+            await self._unload()
             await asyncio.to_thread(_free_memory)
             await self._load()
 
@@ -123,6 +122,13 @@ class Engine:
             self._loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loading
+        await self._unload()
+
+    async def _unload(self) -> None:
+        assistant, self._assistant = self._assistant, None
+        self.on_unload()
+        if assistant is not None:
+            await asyncio.to_thread(assistant.close)
 
     async def _load(self) -> None:
         started = time.monotonic()

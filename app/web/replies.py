@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.assistant import Assistant
     from app.web.told import Told
     from multimodal import prompt
+    from reasoning.boxes import Sight
     from streaming.events import ResponseDone, SpeechChunk
     from streaming.session import Conversation
 
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 SHOW_SEC = 0.12  # how often the growing text is drawn anew
 KEEP_SEC = 1.0  # how often it is written to the history
 LIVE_CONVERSATIONS = 4
+MOST_PLACES = 200
 
 
 class Answering(Exception):
@@ -293,7 +295,8 @@ class Replies:
                 done = event
         assert done is not None, "every response ends in one terminal event"
         reply.text = done.text
-        return self._outcome(reply, conversation, assistant, done) | told.fields()
+        sight = assistant.answering.sight(told.routes[-1].backend, assistant.checkpoint)
+        return self._outcome(reply, conversation, assistant, done) | _placed(reply, done.text, sight) | told.fields()
 
     def _conversation(self, before: list[Turn], assistant: Assistant) -> Conversation:
         """The one whose caches already hold these turns, or a new one that reads them."""
@@ -335,8 +338,6 @@ class Replies:
             self._live[reply.turn.id] = conversation
             while len(self._live) > LIVE_CONVERSATIONS:
                 self._live.popitem(last=False)
-        picture = last_part(reply.path, "image")
-        places = _places(done.text, picture.medium, assistant) if picture else []
         return {
             "status": done.status,
             "error": done.error,
@@ -354,8 +355,6 @@ class Replies:
                 "marks_ms": _marks_ms(reply, done),
                 "memory_mib": inspection.memory(conversation),
             },
-            "places": places,
-            "places_of": picture.medium.digest if picture and places else None,
         }
 
     def _show_reasoning(self, reply: Reply, told: Told) -> None:
@@ -414,19 +413,13 @@ def _was_read(turn: Turn) -> bool:
     return turn.role == "user" or (turn.status != "failed" and turn.ids is not None)
 
 
-def _places(text: str, picture: Medium, assistant: Assistant) -> list[dict[str, Any]]:
-    """Boxes and points of the answer, in pixels of the picture as it was sent."""
-    from reasoning.boxes import Size, read_places, resized
+def _placed(reply: Reply, text: str, sight: Sight | None) -> dict[str, Any]:
+    """Boxes and points of the answer, in pixels of the last picture as it was sent."""
+    from reasoning.boxes import Size
 
-    if not picture.width or not picture.height:
-        return []
-    processor = assistant.checkpoint.thinker.vision.processor
-    original = Size(picture.width, picture.height)
-    seen = resized(
-        original,
-        factor=processor.patch_size * processor.merge_size,
-        min_pixels=processor.size["shortest_edge"],
-        max_pixels=processor.size["longest_edge"],
-    )
-    found = read_places(text, original, "resized", seen)
-    return [{"kind": type(place).__name__.lower(), **vars(place)} for place in found[:200]]
+    picture = last_part(reply.path, "image")
+    if picture is None or sight is None or not picture.medium.width or not picture.medium.height:
+        return {}
+    found = sight.places(text, Size(picture.medium.width, picture.medium.height))[:MOST_PLACES]
+    places = [{"kind": type(place).__name__.lower(), **vars(place)} for place in found]
+    return {"places": places, "places_of": picture.medium.digest if places else None}

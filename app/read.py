@@ -1,0 +1,120 @@
+"""`read`: what is written in pictures of pages, as text, as lines with their places, as layout, or as fields."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.analysis.answerer import Answerer, AnswerFailed, BackendAnswerer, ThinkerAnswerer
+from app.backends import Backends
+from app.config import Config
+from multimodal.decode import read_picture
+from multimodal.errors import PromptError
+from reasoning.boxes import Box, Sight, Size
+from reasoning.documents import FORMS, Form, markdown, question, read_layout, read_lines
+from reasoning.errors import SchemaViolation
+from reasoning.json_schema import JsonSchema
+from reasoning.router import AUTO, THINKER
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was read of a picture. shown: for people; found: for programs. cut: the answer reached its limit."""
+
+    shown: str
+    found: dict[str, Any]
+    cut: bool
+
+
+def read(pictures: Sequence[Path], form: Form, schema: Path | None, config: Config, *, as_json: bool) -> int:
+    """Print every picture's page. Returns the exit status: 1 where a model failed at one of them."""
+    if form not in FORMS:
+        raise PromptError(f"{form!r} is no form of a page: choose one of {', '.join(FORMS)}")
+    rules = JsonSchema.read(schema) if schema else None
+    asked = question(form, rules)
+    status = 0
+    with _reader(config) as (answerer, sight):
+        if sight is None and form in ("lines", "layout"):
+            raise PromptError(f"{answerer.name} gives no places in pictures: ask for text, or choose another backend")
+        for path in pictures:
+            try:
+                page = _page(answerer, sight, path, form, asked, rules, config)
+            except (AnswerFailed, SchemaViolation) as error:
+                typer.echo(f"error: {path}: {error}", err=True)
+                status = 1
+                continue
+            if page.cut:
+                typer.echo(f"note: {path}: the page reached a limit: raise --max-tokens", err=True)
+            if as_json:
+                known = {"file": str(path), "model": answerer.name, "form": form, "cut": page.cut}
+                page_json = json.dumps(known | page.found, ensure_ascii=False)
+                sys.stdout.write(page_json + "\n")
+            else:
+                sys.stdout.write(page.shown.rstrip() + "\n")
+            sys.stdout.flush()
+    return status
+
+
+@contextmanager
+def _reader(config: Config) -> Iterator[tuple[Answerer, Sight | None]]:
+    """The configured backend that reads documents, or the chosen one, or the model that sees; and its sight."""
+    backends = Backends.of(config)
+    able = [one.name for one in backends.available() if one.ready and one.sees and "documents" in one.roles]
+    name = config.backend if config.backend != AUTO else next(iter(able), THINKER)
+    if name != THINKER:
+        if name not in backends.entries:
+            raise PromptError(
+                f"there is no backend named {name}: choose one of {', '.join([THINKER, *backends.entries])}"
+            )
+        backend = backends.get(name)
+        if not backend.sees:
+            raise PromptError(f"{name} does not take pictures: choose a model that sees, such as Qwen2.5-VL")
+        try:
+            yield BackendAnswerer(backend), backend.sight
+        finally:
+            backends.close()
+        return
+    from app.assistant import Assistant
+
+    assistant = Assistant(config, speech=False)
+    yield ThinkerAnswerer(assistant.checkpoint), assistant.answering.sight(THINKER, assistant.checkpoint)
+
+
+def _page(
+    answerer: Answerer,
+    sight: Sight | None,
+    path: Path,
+    form: Form,
+    asked: str,
+    rules: JsonSchema | None,
+    config: Config,
+) -> Page:
+    picture = read_picture(path, limits=config.media_limits())
+    height, width = picture.pixels.shape[:2]
+    answer = answerer.answer((picture, asked), config.max_tokens, config.seed or 0, rules, False)
+    cut = answer.status != "completed"
+    found: dict[str, Any] = {"size": [width, height]}
+    if rules is not None:
+        return Page(answer.text, found | {"fields": rules.parse(answer.text)}, cut)
+    if form == "text" or sight is None:
+        return Page(answer.text, found | {"text": answer.text}, cut)
+    original = Size(width, height)
+    if form == "lines":
+        lines = read_lines(answer.text, original, sight)
+        shown = "\n".join(line.label for line in lines)
+        return Page(shown, found | {"lines": [{"text": line.label, "box": _corners(line)} for line in lines]}, cut)
+    blocks = read_layout(answer.text, original, sight)
+    listed = [{"kind": one.kind, "markdown": one.markdown, "box": _corners(one.box)} for one in blocks]
+    return Page(markdown(blocks), found | {"blocks": listed}, cut)
+
+
+def _corners(box: Box | None) -> list[float] | None:
+    """Left, top, right, bottom in pixels of the file."""
+    return None if box is None else [round(value, 1) for value in (box.left, box.top, box.right, box.bottom)]
