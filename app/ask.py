@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 import typer
 
 from app import conversation_file
-from app.answering import Answered, ExpertUse, Reasoning, Routed, Told, Tool
+from app.answering import Reasoning, Routed, Told, Tool
 from app.assistant import Assistant, MediaFile, MediaKind
 from app.config import Config
 from app.wav import GrowingWav
@@ -23,7 +23,7 @@ from multimodal.media import Picture, VideoClip
 from multimodal.prompt import Turn
 from reasoning.boxes import Size
 from reasoning.router import THINKER, Route
-from streaming.events import Aside, ResponseDone, SpeechChunk, TextDelta
+from streaming.events import ResponseDone, SpeechChunk, TextDelta
 
 MOST_TEXT_BYTES = 1_000_000
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -165,8 +165,6 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                     said.tools.append(event)
                 if not event.in_text:
                     _note(f"{event.name}: {event.code}" if event.result is None else f"→ {event.result}")
-            elif isinstance(event, ExpertUse | Answered | Aside):
-                continue
             elif isinstance(event, TextDelta):
                 sys.stdout.write(_printable(event.text))
                 sys.stdout.flush()
@@ -176,7 +174,7 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                     wav.append(event.samples, event.rate_hz)
                 except OSError as error:
                     raise OutputError(f"{wav.path}: cannot be written ({error.strerror}); speak elsewhere") from error
-            else:
+            elif isinstance(event, ResponseDone):
                 done = event
     assert done is not None, "every response ends in one terminal event"
     if done.text and not done.text.endswith("\n"):
