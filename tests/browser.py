@@ -24,9 +24,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 START_SEC = 90.0
 MAX_SPEECH_SEC = 2.0
-# Copies what the page's player gives to the loudspeaker into window.played, sample for sample.
+# Copies what the page's player gives to the loudspeaker into window.played, sample for sample; window.soundedAt: when
+# the last of it came that was not silence.
 TAP = """
 window.played = [];
+window.soundedAt = 0;
 const add = AudioWorklet.prototype.addModule;
 AudioWorklet.prototype.addModule = async function (url) {
   await add.call(this, "/api/static/recorder-worklet.js");
@@ -36,7 +38,10 @@ const connect = AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (target, ...rest) {
   if (this instanceof AudioWorkletNode && target === this.context.destination) {
     const tap = new AudioWorkletNode(this.context, "recorder", { numberOfOutputs: 0 });
-    tap.port.onmessage = ({ data }) => window.played.push(...data);
+    tap.port.onmessage = ({ data }) => {
+      window.played.push(...data);
+      if (data.some((sample) => sample !== 0)) window.soundedAt = performance.now();
+    };
     connect.call(this, tap);
   }
   return connect.call(this, target, ...rest);

@@ -106,10 +106,12 @@ def test_captions_keep_step_with_the_sound_and_barge_in_stops_it_at_once(page: P
     page.wait_for_timeout(1500)
     shown = caption.inner_text().removeprefix("Tandem ")
     assert REPLY.startswith(shown.strip()) and 10 < len(shown) < 0.6 * len(REPLY), shown
+    told_ms = page.evaluate("performance.now()")
     script.send("input_audio_buffer.speech_started", audio_start_ms=3000, item_id="item_3")
     cut = script.wait("conversation.item.truncate")
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(300)
     silent = played(page)
+    assert page.evaluate("window.soundedAt") - told_ms < 200, "sound stops within 200 ms"
     assert (cut["item_id"], cut["content_index"]) == ("item_2", 0)
     assert cut["audio_end_ms"] == pytest.approx(silent / RATE_HZ * 1000, abs=200)
     reports = [event["played_ms"] for event in script.of("tandem.playback.update")]

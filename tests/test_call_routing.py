@@ -30,11 +30,11 @@ from streaming.session import Conversation, ResponseOptions
 from streaming.transcription import Transcribed, Transcription, transcribe
 from streaming.turn import RATE_HZ, TurnDetector, TurnSettings
 from tests.browser import RunningServer
+from tests.realtime_client import call, manual, question
 from tests.scripted_server import Reply, chunk, scripted
 from tests.scripted_server import answer as reply_of
 from tests.test_answering import HEAVY, Scripted, answering, says
 from tests.test_listening import sound
-from tests.test_realtime import call, manual, question
 from tests.test_turn import LoudIsSpeech
 
 OPTIONS = ResponseOptions(greedy=True, seed=1, max_text_tokens=48, max_codes=40)

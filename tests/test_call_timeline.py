@@ -135,6 +135,25 @@ def test_speech_interrupts_a_reply_at_every_stage(into: float) -> None:
     assert [role for role, _ in scene.dialogue.turns] == ["user", "assistant"] * 2
 
 
+@pytest.mark.parametrize("into", np.arange(0.25, 1.4, 0.09).round(3).tolist())
+@pytest.mark.parametrize("network_sec", [0.0, 0.05])
+def test_sound_stops_within_200_ms_of_an_interruption(into: float, network_sec: float) -> None:
+    """As the user hears it: speech and events take `network_sec` each way, and the player plays what it gets, without
+    a pause, until it is told that the user speaks. An interruption is one when it has lasted `barge_in_ms`."""
+    interrupts = 2.5 + 0.46 + into
+    scene = Scene([(1.0, 2.5), (interrupts, interrupts + 1.5)]).run(8)
+    flushed = scene.times(TurnStarted)[1] + network_sec
+    plays_until = 0.0
+    for at, event in scene.events:
+        if isinstance(event, ReplyEvent) and event.reply == 1 and isinstance(event.event, SpeechChunk):
+            arrives = at + network_sec
+            assert arrives < flushed, "no sound of it comes later"
+            plays_until = max(plays_until, arrives) + len(event.event.samples) / event.event.rate_hz
+    assert plays_until > flushed, "there was sound left to play"
+    silent_after_sec = flushed - (interrupts - network_sec + SETTINGS.barge_in_ms / 1000)
+    assert -STEP_SEC < silent_after_sec <= 0.2, "a frame is speech when half of it is"
+
+
 def test_a_word_of_agreement_and_noise_change_nothing() -> None:
     scene = Scene([(1.0, 2.5), (3.6, 3.8), (4.2, 4.25)]).run(8)
     assert len(scene.times(TurnStarted)) == 1 and not scene.of(Interrupted)

@@ -14,17 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-import soundfile
-import soxr
-from websockets.sync.client import ClientConnection, connect
 
 from tests.browser import ROOT, RunningServer
-
-QUESTION = ROOT / "docs" / "samples" / "question.wav"
-RATE_HZ = 24_000
-PIECE = RATE_HZ // 25
+from tests.realtime_client import PIECE, Client, call, manual, question
 
 
 @pytest.fixture(scope="module")
@@ -33,73 +26,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> I
     flags = ("--seed", "0", "--max-tokens", "24", "--record", str(folder.parent / "calls"))
     with contextlib.closing(RunningServer(folder, tiny_checkpoint, *flags)) as running:
         yield running
-
-
-def question(silence_sec: float = 1.0) -> np.ndarray:
-    """A recorded question with silence after it, int16 at 24 kHz."""
-    speech, rate = soundfile.read(QUESTION, dtype="float32")
-    speech = soxr.resample(speech, rate, RATE_HZ)
-    quiet = np.zeros(int(silence_sec * RATE_HZ), np.float32)
-    return (np.concatenate([quiet[: RATE_HZ // 4], speech, quiet]) * 32767).astype("<i2")
-
-
-class Client:
-    """A client that checks every event against the shapes of OpenAI's own client."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.events: list[dict[str, Any]] = []
-
-    def send(self, kind: str, **fields: Any) -> None:
-        self.socket.send(json.dumps({"type": kind, **fields}))
-
-    def hear(self, pcm: np.ndarray) -> None:
-        for start in range(0, len(pcm), PIECE):
-            self.send(
-                "input_audio_buffer.append", audio=base64.b64encode(pcm[start : start + PIECE].tobytes()).decode()
-            )
-
-    def next(self, timeout: float = 30) -> dict[str, Any]:
-        event = json.loads(self.socket.recv(timeout=timeout))
-        check_shape(event)
-        self.events.append(event)
-        return event
-
-    def until(self, kind: str, timeout: float = 30) -> dict[str, Any]:
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            event = self.next(timeout)
-            if event["type"] == kind:
-                return event
-            assert event["type"] != "error" or kind == "error", event
-        raise AssertionError(f"{kind} did not come")
-
-    def kinds(self) -> list[str]:
-        return [event["type"] for event in self.events]
-
-
-def check_shape(event: dict[str, Any]) -> None:
-    """Raises where the event is not one of OpenAI's server events, or not of its shape."""
-    from openai.types.realtime import RealtimeServerEvent
-    from pydantic import TypeAdapter
-
-    if event["type"].startswith("tandem.") or event["type"] == "conversation.item.retrieved":
-        return
-    found = TypeAdapter(RealtimeServerEvent).validate_python(event)
-    assert getattr(found, "type", None) == event["type"]
-
-
-@contextlib.contextmanager
-def call(server: RunningServer, query: str = "", **headers: str) -> Iterator[Client]:
-    address = f"{server.url.replace('http', 'ws')}/v1/realtime?model=any{query}"
-    with connect(address, additional_headers=headers, max_size=None) as socket:
-        yield Client(socket)
-
-
-def manual(client: Client, **session: Any) -> None:
-    client.until("session.created")
-    client.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}, **session})
-    client.until("session.updated")
 
 
 @pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")  # by openai, with websockets 17
@@ -314,3 +240,42 @@ def test_a_full_house_refuses_politely_and_a_lost_client_comes_back(server: Runn
                     break
             assert time.monotonic() < until
             time.sleep(0.2)
+
+
+def test_a_deleted_item_is_gone_from_the_call_the_history_and_the_models_memory(server: RunningServer) -> None:
+    def typed(text: str) -> dict[str, Any]:
+        return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+    def ask(client: Client, text: str) -> tuple[str, str, dict[str, Any]]:
+        client.send("conversation.item.create", item=typed(text))
+        asked = client.until("conversation.item.added")["item"]["id"]
+        client.send("response.create")
+        done = client.until("response.done")["response"]
+        return asked, done["output"][0]["id"], done
+
+    with call(server) as client:
+        manual(client, output_modalities=["text"])
+        first, reply, _ = ask(client, "My secret number is seven.")
+        client.send("conversation.item.delete", item_id=reply)
+        assert client.until("conversation.item.deleted")["item_id"] == reply
+        client.send("conversation.item.delete", item_id=first)
+        assert client.until("conversation.item.deleted")["item_id"] == first
+        for name in (first, reply):
+            client.send("conversation.item.retrieve", item_id=name)
+            assert client.until("error")["error"]["code"] == "item_not_found"
+        _, _, after = ask(client, "And now?")
+        turns = httpx.get(f"{server.url}/api/conversations/{after['conversation_id']}").json()["turns"]
+        assert [turn["text"] for turn in turns] == ["And now?", after["output"][0]["content"][0]["text"]]
+    with call(server) as client:
+        manual(client, output_modalities=["text"])
+        _, _, alone = ask(client, "And now?")
+        assert alone["usage"]["input_tokens"] == after["usage"]["input_tokens"], "nothing of it is left in the prompt"
+        assert alone["output"][0]["content"] == after["output"][0]["content"]
+    with call(server) as client:
+        manual(client)
+        client.send("conversation.item.create", item=typed("Tell me a story."))
+        client.send("response.create")
+        item = client.until("response.output_item.added")["item"]["id"]
+        client.send("conversation.item.delete", item_id=item)
+        assert "cancel it first" in client.until("error")["error"]["message"]
+        client.until("response.done")

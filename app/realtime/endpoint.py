@@ -13,7 +13,6 @@ import contextlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +149,9 @@ class Calls:
                 services.tabs.tell_watchers(kept, {"type": "changed", "conversation": kept, "by": None})
                 services.tabs.tell_all({"type": "conversations"})
             if not clean:
-                self._parked[session.id] = Parked(session.settings, kept, time.monotonic() + RESUME_SEC)
+                self._parked[session.id] = Parked(
+                    session.settings, kept, asyncio.get_running_loop().time() + RESUME_SEC
+                )
 
     async def _begin(self, line: Line, conversation: str | None, parked: Parked | None, name: str | None) -> Session:
         services = self._services
@@ -197,7 +198,7 @@ class Calls:
 
     async def _returned(self, name: str | None) -> Parked | None:
         """What was parked under that id. A connection that is still thought to be alive gives way."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         self._parked = {one: kept for one, kept in self._parked.items() if kept.until_sec > now}
         if name is None:
             return None
@@ -242,7 +243,7 @@ async def _receive(line: Line, session: Session) -> bool:
         message = await line.socket.receive()
         if message["type"] == "websocket.disconnect":
             return message.get("code") == 1000
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         second, events = (now, 0) if now - second >= 1.0 else (second, events + 1)
         if events > MOST_EVENTS_A_SEC:
             line.close(POLICY, f"at most {MOST_EVENTS_A_SEC} events a second are taken")
