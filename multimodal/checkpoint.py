@@ -16,6 +16,7 @@ import torch
 from multimodal.attention import use_grouped_attention
 from multimodal.audio import AudioEncoder
 from multimodal.errors import CheckpointError, TandemError, VoiceError
+from multimodal.linear import use_onednn
 from multimodal.prompt import ControlIds, PromptFormat
 from multimodal.sampler import Sampling
 from multimodal.talker import Talker
@@ -169,6 +170,7 @@ def _assemble(name: str, where: str, model: Any, processor: Any, place: torch.de
     settings = model.generation_config.to_dict() if model.generation_config else {}
     audio = AudioEncoder(model.thinker.model.audio_tower, processor.feature_extractor)
     vision = VisionEncoder(model.thinker.model.visual, processor.image_processor)
+    use_onednn(model)
     use_grouped_attention(model.thinker.model.language_model)
     thinker = Thinker(model.thinker, audio, vision, Tmrope.read(control, config.thinker_config))
     talker, token2wav, voices = None, None, {}

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from multimodal.attention import use_segment_attention
 from multimodal.errors import MediaUnreadable
+from multimodal.linear import linear
 from multimodal.media import Picture
 
 Grid = tuple[int, int, int]
 
-# Patches encoded in one call; bounds the memory of attention over long videos.
+# Patches encoded in one call; bounds the memory of long videos, and keeps a layer's values in a processor's cache.
 PATCHES_PER_CALL = 16_384
+PATCHES_PER_CALL_CPU = 1024
 
 
 class VisionEncoder:
@@ -28,8 +31,10 @@ class VisionEncoder:
         self.patch = int(processor.patch_size)
         self.temporal_patch = int(processor.temporal_patch_size)
         self.merge = int(processor.merge_size)
-        self._mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
-        self._deviation = torch.tensor(processor.image_std).view(1, 3, 1, 1)
+        use_segment_attention(tower)
+        tower.patch_embed.forward = self._embed_patches
+        self._mean = torch.tensor(processor.image_mean).view(3, 1)
+        self._deviation = torch.tensor(processor.image_std).view(3, 1)
 
     def picture_patches(self, picture: Picture) -> tuple[torch.Tensor, Grid]:
         """Patches float32 [h·w, 3·temporal·patch²] and grid (1, h, w) of a picture, resized by the processor's rule.
@@ -50,21 +55,31 @@ class VisionEncoder:
         count, height, width, _ = frames.shape
         assert count % self.temporal_patch == 0 and height % (self.patch * self.merge) == 0
         assert width % (self.patch * self.merge) == 0
-        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255  # [T, 3, H, W]
-        pixels = (pixels - self._mean) / self._deviation
         grid = (count // self.temporal_patch, height // self.patch, width // self.patch)
         p, m = self.patch, self.merge
-        blocks = pixels.reshape(grid[0], self.temporal_patch, 3, grid[1] // m, m, p, grid[2] // m, m, p)
+        blocks = torch.from_numpy(frames).reshape(
+            grid[0], self.temporal_patch, grid[1] // m, m, p, grid[2] // m, m, p, 3
+        )
         # t, rows of merged cells, columns of merged cells, cell row, cell column, channel, frame, y, x
-        blocks = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
-        return blocks.reshape(grid[0] * grid[1] * grid[2], -1), grid  # [t·h·w, 3·temporal·p²]
+        blocks = blocks.permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
+        patches = torch.empty(grid[0], grid[1] * grid[2], 3, self.temporal_patch * p * p)
+        for block, out in zip(blocks, patches):  # one after the other: each stays in a core's cache
+            out.view(block.shape).copy_(block)
+            out.div_(255).sub_(self._mean).div_(self._deviation)
+        return patches.view(grid[0] * grid[1] * grid[2], -1), grid  # [t·h·w, 3·temporal·p²]
+
+    def _embed_patches(self, patches: torch.Tensor) -> torch.Tensor:
+        """Rows [n, D] of patches [n, 3·temporal·patch²]: a convolution whose steps do not overlap is one product."""
+        weight = self.tower.patch_embed.proj.weight
+        return linear(patches.to(weight.dtype), weight.flatten(1))
 
     @torch.inference_mode()
     def encode(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Embeddings [t·h·w / merge², D]."""
         t, h, w = grid
         weight = self.tower.patch_embed.proj.weight
-        grids_per_call = max(1, PATCHES_PER_CALL // (h * w))
+        most = PATCHES_PER_CALL_CPU if weight.device.type == "cpu" else PATCHES_PER_CALL
+        grids_per_call = max(1, most // (h * w))
         parts = []
         for first in range(0, t, grids_per_call):
             size = min(grids_per_call, t - first)
