@@ -37,7 +37,7 @@ class Finding:
 def print_report(config: Config) -> bool:
     """Print everything found; False where something keeps Tandem from answering."""
     found = find_models(config)
-    findings = [*versions(), *devices(config), *memory(), chosen_model(config, found)]
+    findings = [*versions(), *devices(config), *memory(), chosen_model(config, found), *backends(config), python_tool()]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("what", "state", "found", "to do"):
         table.add_column(heading, overflow="fold")
@@ -107,6 +107,9 @@ def chosen_model(config: Config, found: list[LocalModel]) -> Finding:
         if config.model in (model.name, str(model.folder)) or Path(config.model).resolve() == model.folder:
             if model.problem:
                 return Finding("model", "bad", f"{model.name}: {model.problem.split(':')[0]}", model.problem)
+            if not model.omni:
+                remedy = "name it in the setting backends, and give --model a Qwen2.5-Omni checkpoint"
+                return Finding("model", "bad", f"{model.name} only reasons: it neither hears nor speaks", remedy)
             return Finding("model", "ok", str(model.folder))
     if config.model == DEFAULT_MODEL:
         remedy = "train it (training/README.md), or set TANDEM_MODEL to a folder or a hub id"
@@ -114,3 +117,31 @@ def chosen_model(config: Config, found: list[LocalModel]) -> Finding:
     if "/" in config.model and not Path(config.model).is_absolute():
         return Finding("model", "note", f"{config.model}: not in the hub's cache", "the first ask downloads it")
     return Finding("model", "bad", f"{config.model}: not on this machine", "give a name from the list, or a folder")
+
+
+def backends(config: Config) -> Iterator[Finding]:
+    """Who may reason beside the model; nothing is loaded, and nobody is asked."""
+    from app.backends import configured
+
+    entries = configured(config)
+    for entry in entries:
+        what = f"{entry.name}, {entry.profile.title}" + (f" at {entry.server}" if entry.server else "")
+        if entry.problem is None:
+            yield Finding("backend", "ok", what)
+        else:
+            yield Finding("backend", "note", f"{entry.name} cannot be asked", entry.problem)
+    if not entries:
+        yield Finding(
+            "backend", "note", "none: the model answers everything itself", "docs/reasoning.md, Setting it up"
+        )
+
+
+def python_tool() -> Finding:
+    """Whether Python from a model can be isolated here."""
+    from reasoning.errors import ToolUnavailable
+    from reasoning.tools.python_tool import PythonTool
+
+    try:
+        return Finding("python tool", "ok", f"isolated by {PythonTool().check()}")
+    except ToolUnavailable as error:
+        return Finding("python tool", "note", "code of models is not run", str(error))

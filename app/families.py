@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from app.config import BUILT_IN_MODELS, Config
+from app.models import family_of
 from reasoning.profiles import Profile, Profiles, load_profiles
 
 # Beside the weights: caches, activations, and the program itself.
@@ -54,17 +54,11 @@ def parameters(name: str) -> float:
 
 
 def _found(config: Config, table: Profiles) -> dict[str, list[str]]:
-    from reasoning.errors import ProfileError
-
     result: dict[str, list[str]] = {}
     for place in (BUILT_IN_MODELS, config.data_dir / "models"):
-        for file in sorted(place.glob("*/config.json")) if place.is_dir() else ():
-            try:
-                architecture = (json.loads(file.read_bytes()).get("architectures") or [""])[0]
-                family = table.of_checkpoint(architecture, file.parent.name).name
-            except (OSError, ValueError, AttributeError, ProfileError):
-                continue
-            result.setdefault(family, []).append(file.parent.name)
+        for folder in sorted(place.iterdir()) if place.is_dir() else ():
+            if family := family_of(folder, folder.name, table):
+                result.setdefault(family.name, []).append(folder.name)
     return result
 
 

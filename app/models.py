@@ -8,32 +8,38 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from app.config import BUILT_IN_MODELS, Config
+from reasoning.errors import ProfileError
+from reasoning.profiles import Profile, Profiles, load_profiles
 
-MODEL_TYPE = "qwen2_5_omni"
+OMNI = "qwen2.5-omni"
 HEADER_BYTES = 8  # a safetensors file begins with the length of its JSON header, little-endian
 MOST_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A checkpoint folder. problem: why it cannot be loaded and what to do, None where it can."""
+    """A checkpoint folder. family: its title, "" where it is of none. omni: whether it can listen, see and answer by
+    itself; others only reason beside one that does. problem: why it cannot be loaded and what to do, None where it can.
+    """
 
     name: str
     folder: Path
     origin: str
+    family: str
+    omni: bool
     size_bytes: int
     voices: tuple[str, ...]
     problem: str | None
 
 
 def find_models(config: Config) -> list[LocalModel]:
-    """Built-in checkpoints, those in the data folder, the hub's cache, and the configured one if it is a folder."""
+    """Checkpoints of the family: built in, in the data folder, in the hub's cache, and the configured one if it is a
+    folder."""
     found: dict[Path, LocalModel] = {}
     for origin, name, folder in _places(config):
         folder = folder.resolve()
@@ -44,28 +50,35 @@ def find_models(config: Config) -> list[LocalModel]:
 
 def inspect(folder: Path, *, name: str | None = None, origin: str = "folder") -> LocalModel:
     """Look at one folder."""
-    problem = problem_with(folder)
+    profile = family_of(folder, name or folder.name)
+    problem = problem_with(folder, profile)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
-    names = () if problem else voices(folder)
-    return LocalModel(name or folder.name, folder, origin, size, names, problem)
+    omni = profile is not None and profile.name == OMNI
+    names = voices(folder) if omni and not problem else ()
+    title = profile.title if profile else ""
+    return LocalModel(name or folder.name, folder, origin, title, omni, size, names, problem)
 
 
-def problem_with(folder: Path) -> str | None:
-    """Why `folder` is not a whole Qwen2.5-Omni checkpoint, and what to do, or None."""
-    if not folder.is_dir():
-        return "no such folder: correct --model, or leave it out to use the built-in model"
+def family_of(folder: Path, name: str, table: Profiles | None = None) -> Profile | None:
+    """The family of a checkpoint by its config.json; None where it is of none, or cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
-    except FileNotFoundError:
+        return (table or load_profiles()).of_checkpoint((config.get("architectures") or [""])[0], name)
+    except (OSError, ValueError, AttributeError, TypeError, IndexError, ProfileError):
+        return None
+
+
+def problem_with(folder: Path, profile: Profile | None) -> str | None:
+    """Why `folder` is not a whole checkpoint of the family, and what to do, or None."""
+    if not folder.is_dir():
+        return "no such folder: correct --model, or leave it out to use the built-in model"
+    if not (folder / "config.json").is_file():
         return "no config.json: give the folder that holds the checkpoint's files"
-    except (OSError, ValueError):
-        return "config.json cannot be read: copy or download the checkpoint again"
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != MODEL_TYPE:
-        return f"a model of type {kind}: Tandem needs {MODEL_TYPE}"
+    if profile is None:
+        return "config.json is damaged, or of no model of the family: copy the checkpoint again, or choose another"
     if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
         return "no tokenizer: copy tokenizer.json beside the weights"
-    if not (folder / "preprocessor_config.json").is_file():
+    if profile.sees and not (folder / "preprocessor_config.json").is_file():
         return "no preprocessor_config.json: copy it beside the weights"
     return _problem_with_weights(folder)
 
@@ -118,7 +131,7 @@ def _places(config: Config) -> Iterator[tuple[str, str, Path]]:
     for origin, place in (("built in", BUILT_IN_MODELS), ("data folder", config.data_dir / "models")):
         if place.is_dir():
             for folder in sorted(place.iterdir()):
-                if _model_type(folder) == MODEL_TYPE:
+                if family_of(folder, folder.name):
                     yield origin, folder.name, folder
     for name, folder in _hub_cache():
         yield "hub cache", name, folder
@@ -127,7 +140,7 @@ def _places(config: Config) -> Iterator[tuple[str, str, Path]]:
 
 
 def _hub_cache() -> Iterator[tuple[str, Path]]:
-    """(hub id, folder) of the Qwen2.5-Omni checkpoints that an earlier run downloaded."""
+    """(hub id, folder) of the family's checkpoints that an earlier run downloaded."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     for repository in sorted(Path(HF_HUB_CACHE).glob("models--*")):
@@ -136,16 +149,9 @@ def _hub_cache() -> Iterator[tuple[str, Path]]:
         except OSError:
             continue
         folder = repository / "snapshots" / revision
-        if _model_type(folder) == MODEL_TYPE:
-            yield repository.name.removeprefix("models--").replace("--", "/"), folder
-
-
-def _model_type(folder: Path) -> Any:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return config.get("model_type") if isinstance(config, dict) else None
+        name = repository.name.removeprefix("models--").replace("--", "/")
+        if family_of(folder, name):
+            yield name, folder
 
 
 def print_models(config: Config) -> None:
@@ -153,9 +159,11 @@ def print_models(config: Config) -> None:
     from app.families import families, families_table
 
     found = find_models(config)
-    if not found:
-        print("No checkpoint is on this machine. Give ask a folder or a hub id: --model Qwen/Qwen2.5-Omni-3B")
-    else:
+    if not any(model.omni for model in found):
+        print(
+            "No checkpoint that listens and sees is here. Give ask a folder or a hub id: --model Qwen/Qwen2.5-Omni-3B"
+        )
+    if found:
         console().print(models_table(found))
     print("\nFamilies that can reason beside it (setting backends):\n")
     console().print(families_table(families(config)))
@@ -167,14 +175,15 @@ def console() -> Console:
 
 
 def models_table(found: list[LocalModel]) -> Table:
-    """name · from · size · voices · state · folder, one row a checkpoint."""
+    """name · family · from · size · voices · state · folder, one row a checkpoint."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "from", "size", "voices", "state", "folder"):
+    for heading in ("name", "family", "from", "size", "voices", "state", "folder"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
     for model in found:
         names = ", ".join(model.voices) or "–"
+        state = model.problem or ("usable" if model.omni else "usable, to reason beside another")
         table.add_row(
-            model.name, model.origin, _size(model.size_bytes), names, model.problem or "usable", str(model.folder)
+            model.name, model.family or "–", model.origin, _size(model.size_bytes), names, state, str(model.folder)
         )
     return table
 

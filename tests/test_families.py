@@ -31,6 +31,20 @@ def test_every_family_says_what_can_be_run_and_asked(tmp_path: Path) -> None:
     assert not any("72B" in name for name in rows["qwen2.5"].fits)
 
 
+def test_models_and_doctor_list_what_only_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_checkpoint(tmp_path / "models" / "moe-nano", "Qwen3MoeForCausalLM")
+    monkeypatch.setenv("TANDEM_DATA_DIR", str(tmp_path))
+    listed = CliRunner().invoke(app, ["models"]).stdout
+    assert "usable, to reason beside another" in listed and "No checkpoint that listens" in listed
+    told = CliRunner().invoke(app, ["doctor", "--model", str(folder)])
+    assert told.exit_code == 1 and "only reasons" in told.stdout and "python tool" in told.stdout
+    monkeypatch.setenv("TANDEM_BACKENDS", f"{folder}, qwen-max@nowhere")
+    told = CliRunner().invoke(app, ["doctor"])
+    assert "moe-nano, moe-nano, built in" in told.stdout and "qwen-max cannot be asked" in told.stdout
+    (folder / "model.safetensors").write_bytes(b"cut")
+    assert "cut off" in CliRunner().invoke(app, ["models"]).stdout
+
+
 def test_models_prints_both_tables() -> None:
     ran = CliRunner().invoke(app, ["models"])
     assert ran.exit_code == 0 and "QwQ-32B" in ran.stdout and "qwen3-moe stands in" in ran.stdout
