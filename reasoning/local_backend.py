@@ -15,7 +15,7 @@ from multimodal.sampler import Sampler, Sampling
 from reasoning.backend import AnswerDelta, AnswerWasReasoning, Done, Event, Experts, Options, ReasoningDelta, Usage
 from reasoning.boxes import Sight
 from reasoning.local_model import LocalModel, Prompt, load_local
-from reasoning.messages import Message, ToolCall, checked
+from reasoning.messages import Message, ToolCall, ToolSpec, checked, without_oldest
 from reasoning.stop_text import StopText
 from reasoning.thinking import LoopGuard, ThinkingParser
 from reasoning.tool_calls import ToolCallParser
@@ -63,7 +63,8 @@ class LocalBackend:
             self._kept = None
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Event]:
-        """See `reasoning.backend.Backend`. The prompt is laid out, and refused if need be, before the first event."""
+        """See `reasoning.backend.Backend`. The prompt is laid out, and refused if need be, before the first event. The
+        oldest questions and answers are left out where they would leave no room for this one's."""
         profile = self.model.profile
         kept = checked(messages, sees=self.sees, single_turn=profile.single_turn)
         if profile.system_prompt and not any(message.role == "system" for message in kept):
@@ -72,14 +73,22 @@ class LocalBackend:
         variables = {}
         if marks.switch and options.think is not None:
             variables[marks.switch] = options.think
-        ids = self.model.layout.chat(kept, options.tools if profile.tools else (), **variables)
-        pictures = [picture for message in kept for picture in message.pictures]
+        tools = options.tools if profile.tools else ()
+        most = self.model.context - min(options.max_tokens, self.model.context // 4)
+        prompt = self._prompt(kept, tools, variables)
+        while len(prompt.ids) > most and (shorter := without_oldest(kept)):
+            kept = shorter
+            prompt = self._prompt(kept, tools, variables)
         begun = kept[-1].text if kept[-1].role == "assistant" else ""
         inside = bool(marks.opening) and (
-            (marks.opened_by_prompt and marks.closing not in begun) or self._ends_open(ids, marks.opening)
+            (marks.opened_by_prompt and marks.closing not in begun) or self._ends_open(prompt.ids, marks.opening)
         )
         parser = ThinkingParser(marks.opening, marks.closing, inside)
-        return self._decode(self.model.prompt(ids, pictures), parser, options)
+        return self._decode(prompt, parser, options)
+
+    def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec], variables: dict[str, bool]) -> Prompt:
+        ids = self.model.layout.chat(messages, tools, **variables)
+        return self.model.prompt(ids, [picture for message in messages for picture in message.pictures])
 
     def complete(self, ids: list[int], options: Options) -> Iterator[Event]:
         """Go on with raw ids, without a chat template: fill-in-the-middle, base models."""

@@ -85,6 +85,14 @@ def checked(messages: Sequence[Message], *, sees: bool, single_turn: bool = Fals
     return kept
 
 
+def without_oldest(messages: Sequence[Message]) -> list[Message] | None:
+    """The conversation without its oldest question and what answered it; None where only the last question is left."""
+    asked = [index for index, message in enumerate(messages) if message.role == "user"]
+    if len(asked) < 2:
+        return None
+    return [*messages[: asked[0]], *messages[asked[1] :]]
+
+
 def data_url(picture: Picture) -> str:
     """The picture as a JPEG in a data: URL."""
     from PIL import Image

@@ -142,6 +142,21 @@ def test_a_model_of_one_turn_gets_only_the_last_question(folders: dict[str, Path
         LocalBackend.load(folders["Qwen2ForCausalLM"]).stream([user("x" * 3000)], Options())
 
 
+def test_a_long_conversation_loses_its_oldest_questions_and_never_the_last(folders: dict[str, Path]) -> None:
+    backend = LocalBackend.load(folders["Qwen3MoeForCausalLM"])
+    system = Message("system", ("Be kind.",))
+    long = [system]
+    for number in range(6):
+        long += [user(f"question {number} " + "x" * 400), Message("assistant", (f"answer {number} " + "y" * 200,))]
+    long.append(user("the last one"))
+    scripted_model(backend, "Yes.")
+    events = list(backend.stream(long, Options(max_tokens=300)))
+    assert joined(events) == "Yes."
+    used = only(events, Usage).prompt_tokens
+    assert used <= 2048 - 300 < used + 650, "no more is left out than has to be"
+    backend.stream([system, user("z" * 1900)], Options(max_tokens=300))  # what is left is the question itself
+
+
 def test_sampling_comes_from_the_checkpoint_then_the_profile(folders: dict[str, Path]) -> None:
     qwq = LocalBackend.load(folders["qwq"])
     assert qwq.model.sampling() == Sampling(True, 0.6, 40, 0.95)
