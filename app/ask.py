@@ -202,7 +202,9 @@ def _summary(assistant: Assistant, done: ResponseDone, wav: GrowingWav | None, s
         "model": assistant.checkpoint.name,
         "route": {"backend": said.routes[-1].backend, "reason": said.routes[-1].reason},
         "reasoning": said.reasoning,
-        "tools": [vars(tool) for tool in said.tools],
+        "tools": [
+            {"name": one.name, "code": one.code, "result": one.result, "status": one.status} for one in said.tools
+        ],
         "audio": spoken,
         "tokens": {
             "prompt": done.usage.prompt_tokens,

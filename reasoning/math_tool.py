@@ -68,20 +68,5 @@ def pending_program(text: str) -> str | None:
     return found[-1].group(1)
 
 
-def boxed(text: str) -> str | None:
-    """What stands in the last \\boxed{}, braces balanced; None without one."""
-    at = text.rfind("\\boxed{")
-    if at < 0:
-        return None
-    start = at + len("\\boxed{")
-    depth = 1
-    for index in range(start, len(text)):
-        escaped = text[index - 1] == "\\"
-        depth += (text[index] == "{" and not escaped) - (text[index] == "}" and not escaped)
-        if depth == 0:
-            return text[start:index].strip()
-    return None
-
-
 def _arguments(code: str) -> str:
     return json.dumps({"code": code}, ensure_ascii=False)

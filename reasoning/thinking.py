@@ -1,4 +1,4 @@
-"""A model's reasoning: told apart from its answer as it streams, kept out of the history, and stopped when it loops."""
+"""A model's reasoning: told apart from its answer as it streams, and stopped when it loops."""
 
 from __future__ import annotations
 
@@ -80,16 +80,6 @@ class ThinkingParser:
         self._trim = self._fresh = False
         self._answered = self._answered or not self.inside
         pieces.append(Piece("reasoning" if self.inside else "answer", text))
-
-
-def strip_reasoning(text: str, opening: str = "<think>", closing: str = "</think>") -> str:
-    """A reply as it goes into the history: everything up to the last closing mark is dropped, and so is reasoning
-    that was never closed."""
-    if not opening:
-        return text
-    if closing in text:
-        text = text.rsplit(closing, 1)[1].lstrip("\r\n")
-    return text.split(opening, 1)[0].rstrip() if opening in text else text
 
 
 @dataclass

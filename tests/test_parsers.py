@@ -6,7 +6,7 @@ import pytest
 
 from reasoning.messages import ToolCall
 from reasoning.stop_text import StopText
-from reasoning.thinking import LoopGuard, ThinkingParser, strip_reasoning
+from reasoning.thinking import LoopGuard, ThinkingParser
 from reasoning.tool_calls import ToolCallParser
 
 
@@ -28,13 +28,6 @@ def test_reasoning_is_split_the_same_however_the_text_is_cut(size: int) -> None:
     assert parsed("thoughts</think>So b.") == ("", "thoughtsSo b.", 1), "what was told as answer is moved"
     assert parsed("no marks, 1 < 2 </thin") == ("", "no marks, 1 < 2 </thin", 0)
     assert parsed("<think>never closed") == ("never closed", "", 0)
-
-
-def test_reasoning_is_stripped_from_history() -> None:
-    assert strip_reasoning("<think>hm</think>\n\n9.8") == "9.8"
-    assert strip_reasoning("hm</think>9.8") == "9.8"
-    assert strip_reasoning("9.8 <think>cut off") == "9.8"
-    assert strip_reasoning("plain", opening="") == "plain"
 
 
 def test_the_loop_guard_stops_loops_and_nothing_else() -> None:

@@ -256,7 +256,6 @@ def test_results_are_text_and_never_objects(ways: str | None, tmp_path: Path) ->
     )
     assert result.status == "ok" and result.value is not None and len(result.value) == 10_000
     assert not (tmp_path / "pwned").exists()
-    assert json.loads(result.as_json())["value"] == result.value
 
 
 def test_a_forged_verdict_is_checked_like_any_other_input(ways: str | None) -> None:

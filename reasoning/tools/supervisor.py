@@ -9,7 +9,7 @@ import os
 import selectors
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,9 +50,6 @@ class ToolResult:
     error: str | None = None
     cut: bool = False
     elapsed_ms: float = 0.0
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
 
     def for_model(self) -> str:
         """What the model reads as the tool's output."""
