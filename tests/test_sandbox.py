@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -107,7 +106,8 @@ def test_no_files_of_the_host(ways: str | None, tmp_path: Path) -> None:
 
 
 def test_nothing_can_be_written(ways: str | None, tmp_path: Path) -> None:
-    places = [str(tmp_path / "x"), "/tmp/x", "x", "/dev/shm/x", "/usr/lib/x", str(ROOT / "x")]
+    name = f"x{os.getpid()}"  # nobody else's file
+    places = [str(tmp_path / name), f"/tmp/{name}", name, f"/dev/shm/{name}", f"/usr/lib/{name}", str(ROOT / name)]
     result = run(
         ways,
         f"""
