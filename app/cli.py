@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from app.analysis.command import analyze, report
-from app.config import MOST_TOKENS, ConfigError, resolve
+from app.config import MOST_TOKENS, Config, ConfigError, resolve
 from app.route import route
 
 EXIT_FAILED = 1
@@ -62,13 +62,30 @@ def _is_user_error(error: Exception) -> bool:
     return errors is not None and isinstance(error, cast(Any, errors).TandemError)
 
 
+# Flags of more than one command.
+Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="A name, a checkpoint folder or a hub id.")]
+NoSpeech = Annotated[bool, typer.Option("--no-speech", help="Text only; the Talker is not loaded.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, max=MOST_TOKENS, metavar="N", help="Longest answer, in text tokens."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Makes sampling repeatable.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")]
 Backend = Annotated[
     str | None, typer.Option("--backend", metavar="NAME", help="Who answers: auto, thinker, or one of --backends.")
 ]
 BackendList = Annotated[
     str | None, typer.Option("--backends", metavar="LIST", help="Who may reason: names, folders, MODEL@SERVER.")
 ]
-Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="A name, a checkpoint folder or a hub id.")]
+Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …")]
+Dtype = Annotated[str | None, typer.Option("--dtype", metavar="NAME", help="float32, bfloat16 or float16.")]
+
+
+def _settings(flags: Mapping[str, Any]) -> Config:
+    """The settings with the flags of `ask` or `web` as they were typed; a flag that was not typed says nothing."""
+    names = ("model", "voice", "max_tokens", "seed", "backend", "backends", "device", "dtype", "data_dir")
+    chosen = {name: flags.get(name) for name in names}
+    return resolve({**chosen, "greedy": flags["greedy"] or None, "speech": False if flags["no_speech"] else None})
 
 
 @app.command(cls=MediaOrder)
@@ -84,16 +101,14 @@ def ask(
     speak: Annotated[Path | None, typer.Option(metavar="FILE", help="Speak the answer into this WAV file.")] = None,
     voice: Annotated[str | None, typer.Option(metavar="NAME", help="The voice; `models` lists them.")] = None,
     model: Model = None,
-    no_speech: Annotated[bool, typer.Option("--no-speech", help="Text only; the Talker is not loaded.")] = False,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest answer, in text tokens.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    no_speech: NoSpeech = False,
+    max_tokens: MaxTokens = None,
+    seed: Seed = None,
+    greedy: Greedy = False,
     backend: Backend = None,
     backends: BackendList = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
-    dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
     conversation: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Go on with the conversation in this file."),
@@ -102,20 +117,7 @@ def ask(
 ) -> None:
     """Answer a question about text, pictures, sounds and videos; media keep the order in which they are typed."""
     with user_errors():
-        config = resolve(
-            {
-                "model": model,
-                "voice": voice,
-                "speech": False if no_speech else None,
-                "max_tokens": max_tokens,
-                "seed": seed,
-                "greedy": greedy or None,
-                "backend": backend,
-                "backends": backends,
-                "device": device,
-                "dtype": dtype,
-            }
-        )
+        config = _settings(ctx.params)
         from app.ask import Question, answer
 
         question = Question.collect(text, ctx.meta["media"], speak=speak, conversation=conversation, config=config)
@@ -125,6 +127,7 @@ def ask(
 
 @app.command()
 def web(
+    ctx: typer.Context,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(metavar="N", help="The port; without it, 7860 or the next free.")] = None,
     open_to_network: Annotated[
@@ -140,36 +143,21 @@ def web(
     voice: Annotated[
         str | None, typer.Option(metavar="NAME", help="The voice until one is chosen on the page.")
     ] = None,
-    no_speech: Annotated[bool, typer.Option("--no-speech", help="Text only; the Talker is not loaded.")] = False,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest answer, in text tokens.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Makes sampling repeatable.")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token, in text and speech.")] = False,
+    no_speech: NoSpeech = False,
+    max_tokens: MaxTokens = None,
+    seed: Seed = None,
+    greedy: Greedy = False,
     backend: Backend = None,
     backends: BackendList = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
-    dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Serve the page: conversations with pictures, sounds, videos and speech, kept on this machine."""
     with user_errors():
         from app.web.command import WebOptions, serve
 
         options = WebOptions(host, port, open_to_network, ephemeral, browser, record)
-        flags = {
-            "model": model,
-            "voice": voice,
-            "speech": False if no_speech else None,
-            "max_tokens": max_tokens,
-            "seed": seed,
-            "greedy": greedy or None,
-            "backend": backend,
-            "backends": backends,
-            "device": device,
-            "dtype": dtype,
-            "data_dir": data_dir,
-        }
-        serve(resolve(flags), options)
+        serve(_settings(ctx.params), options)
 
 
 @app.command()
@@ -203,7 +191,7 @@ def fim(
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put it into the file instead of printing it.")] = False,
     max_tokens: Annotated[int, typer.Option(min=1, max=MOST_TOKENS, metavar="N", help="Longest piece of code.")] = 256,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
+    device: Device = None,
 ) -> None:
     """Fill a gap in a source file with a Qwen2.5-Coder model."""
     with user_errors():

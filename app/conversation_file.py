@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from app.durable_file import replaced
 from multimodal.errors import ConversationError
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Content, Turn
@@ -124,20 +124,10 @@ class ConversationFile:
         return _medium(kind, arrays)
 
     def _replace(self, target: Path, write: Callable[[IO[bytes]], Any]) -> None:
-        """Write a new file under a temporary name, onto the disk, then give it its name."""
-        temporary: Path | None = None
         try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:40]}.", delete=False) as file:
-                temporary = Path(file.name)
+            with replaced(target) as file:
                 write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(target)
-            _sync_folder(target.parent)
         except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
             raise ConversationError(
                 f"{target}: cannot be written ({error.strerror}); the conversation is as it was before"
             ) from error
@@ -228,11 +218,3 @@ def _digest(kind: str, arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"|{name}|{array.dtype.str}|{array.shape}|".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from app.backends import Backends
 from app.config import Config
+from app.durable_file import replaced
 from multimodal.errors import PromptError
 from reasoning.backend import Options
 from reasoning.errors import BackendUnavailable, ProfileError
@@ -37,10 +37,8 @@ def fill_in(place: str, config: Config, *, write: bool, max_tokens: int) -> None
     if not write:
         sys.stdout.write(middle if middle.endswith("\n") else middle + "\n")
         return
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(gap.prefix + middle + gap.suffix, encoding="utf-8")
-    partial.chmod(path.stat().st_mode)
-    os.replace(partial, path)
+    with replaced(path, path.stat().st_mode & 0o7777) as file:
+        file.write((gap.prefix + middle + gap.suffix).encode())
 
 
 def _place(place: str) -> tuple[Path, int]:

@@ -45,7 +45,8 @@ PREFILL_TOKENS = 512
 
 def random_nano() -> Path:
     """A random checkpoint of omni-nano's sizes, written once."""
-    from multimodal.blueprint import SPECIAL_TOKENS, byte_level_tokenizer, write_random_checkpoint
+    from multimodal.blueprint import SPECIAL_TOKENS
+    from multimodal.checkpoint_files import byte_level_tokenizer, write_random_checkpoint
     from training.nano import NANO
 
     folder = CACHE / "random-nano"

@@ -100,8 +100,8 @@ def answer_overhead(rounds: int, tokens: int, gap_ms: float) -> dict[str, float]
 
     from app.answering import Answering
     from app.backends import Backends
-    from multimodal.blueprint import write_random_checkpoint
     from multimodal.checkpoint import load
+    from multimodal.checkpoint_files import write_random_checkpoint
     from multimodal.prompt import Turn
     from streaming.events import TextDelta
     from streaming.session import Conversation, ResponseOptions

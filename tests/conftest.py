@@ -26,6 +26,6 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the seeded random checkpoint with voices Ada and Ben."""
-    from multimodal.blueprint import write_random_checkpoint
+    from multimodal.checkpoint_files import write_random_checkpoint
 
     return write_random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")

@@ -80,7 +80,7 @@ def _tokenizer(opens_reasoning: bool) -> Any:
     from tokenizers import AddedToken
     from transformers import Qwen2Tokenizer
 
-    from multimodal.blueprint import byte_level_tokenizer
+    from multimodal.checkpoint_files import byte_level_tokenizer
 
     plain = byte_level_tokenizer()
     plain.add_special_tokens(list(CONTROL))

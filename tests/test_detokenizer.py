@@ -24,7 +24,7 @@ def merging_tokenizer() -> Any:
     """A tokenizer with merges, so that tokens hold several characters and parts of characters."""
     from transformers import Qwen2Tokenizer
 
-    from multimodal.blueprint import byte_level_tokenizer
+    from multimodal.checkpoint_files import byte_level_tokenizer
 
     texts = ["the cat sat on the mat. 你好，世界 🙂🙃 naïve café", "  two  spaces\n\nand lines 👩‍👩‍👧"] * 20
     return Qwen2Tokenizer(tokenizer_object=byte_level_tokenizer((texts, 330)))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from multimodal.blueprint import TINY, write_random_checkpoint
+from multimodal.blueprint import TINY
 from multimodal.checkpoint import Checkpoint, load
+from multimodal.checkpoint_files import write_random_checkpoint
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import AudioSpan, Content, ImageSpan, TextSpan, Turn, VideoSpan
 from streaming.events import ResponseDone, SpeechChunk

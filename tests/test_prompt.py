@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal.blueprint import byte_level_tokenizer
 from multimodal.checkpoint import Checkpoint, load
+from multimodal.checkpoint_files import byte_level_tokenizer
 from multimodal.errors import PromptError
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import AudioSpan, Content, ControlIds, PromptFormat, TextSpan, Turn, VideoSpan, interleave

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal.blueprint import TINY, byte_level_tokenizer
+from multimodal.blueprint import TINY
+from multimodal.checkpoint_files import byte_level_tokenizer
 from multimodal.prompt import AudioSpan, ControlIds, ImageSpan, PromptFormat, Span, TextSpan, VideoSpan
 from multimodal.tmrope import Cursor, Tmrope
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from multimodal import checkpoint
-from multimodal.blueprint import TINY, byte_level_tokenizer
+from multimodal.blueprint import TINY
 from multimodal.checkpoint import Checkpoint
+from multimodal.checkpoint_files import byte_level_tokenizer
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Content, Turn
 from training import export, pieces

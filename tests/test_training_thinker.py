@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import multimodal  # noqa: F401
-from multimodal.blueprint import TINY, byte_level_tokenizer
+from multimodal.blueprint import TINY
+from multimodal.checkpoint_files import byte_level_tokenizer
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from training.augment import Augmenter, AugmentOptions, place_clips

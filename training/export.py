@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multimodal.blueprint import SPECIAL_TOKENS, Blueprint, write_model, write_processor_files
+from multimodal.blueprint import SPECIAL_TOKENS, Blueprint
+from multimodal.checkpoint_files import write_model, write_processor_files
 from training.nano import NANO, VOICES
 from training.pieces import piece_files, read_pieces
 

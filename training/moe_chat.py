@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from multimodal.blueprint import byte_level_tokenizer
+from multimodal.checkpoint_files import byte_level_tokenizer
 from training.moe_problems import Problem, draw, result
 from training.moe_wording import Split
 

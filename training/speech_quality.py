@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 
 from multimodal.blueprint import Blueprint
@@ -27,46 +28,13 @@ from training.codec import encode_bank, read_codec
 from training.dit import TEACHERS, ode_of
 from training.export import read_part
 from training.nano import NANO, VOICES
-from training.recognition import edit_distance
+from training.recognition import Recognizer, normalize, word_error_rate
 from training.speech_bank import SpeechBank
-from training.thinker_progress import plain_words
 from training.utterances import SAMPLE_RATE_HZ, Utterance, read_coded, read_shard, shards
 
+RATE_HZ = 24_000  # of Token2Wav
+
 VOICE_OF_TEACHER: dict[str, str] = dict(zip(TEACHERS, VOICES, strict=True))
-
-
-class Recognizer:
-    """pocketsphinx: int16 samples at 16 kHz → words."""
-
-    def __init__(self) -> None:
-        from pocketsphinx import Decoder
-
-        self._decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
-
-    def knows(self, text: str) -> bool:
-        """Whether every word of the text is in its dictionary."""
-        return all(self._decoder.lookup_word(word) for word in plain_words(text))
-
-    def words(self, samples: np.ndarray) -> list[str]:
-        quiet = np.zeros(SAMPLE_RATE_HZ // 4, np.int16)
-        self._decoder.start_utt()
-        self._decoder.process_raw(np.concatenate([quiet, samples, quiet]).tobytes(), full_utt=True)
-        self._decoder.end_utt()
-        found = self._decoder.hyp()
-        return plain_words(found.hypstr) if found else []
-
-
-def word_error_rate(recognizer: Recognizer, texts: Sequence[str], spoken: Sequence[np.ndarray]) -> float:
-    """Errors over all words of the texts. spoken: int16 [N] at 16 kHz each."""
-    errors = sum(edit_distance(plain_words(text), recognizer.words(s)) for text, s in zip(texts, spoken, strict=True))
-    return errors / sum(len(plain_words(text)) for text in texts)
-
-
-def to_16khz(samples: np.ndarray) -> np.ndarray:
-    """float32 [N] at 24 kHz → int16 at 16 kHz."""
-    from scipy.signal import resample_poly
-
-    return np.clip(np.rint(resample_poly(samples, 2, 3) * 32767), -32768, 32767).astype(np.int16)
 
 
 def open_token2wav(dit: Path, vocoder: Path, blueprint: Blueprint = NANO) -> Token2Wav:
@@ -86,21 +54,29 @@ def streamed(token2wav: Token2Wav, codes: list[int], voice: Any) -> np.ndarray:
 
 
 def readable(text: str, words: int) -> bool:
-    """Whether pocketsphinx can be asked for this text: no digits, and long enough to count."""
-    return not re.search(r"[0-9]", text) and words <= len(plain_words(text)) <= 20
+    """Whether the recognizer can be asked for this text: no digits, and long enough to count."""
+    return not re.search(r"[0-9]", text) and words <= len(normalize(text)) <= 20
+
+
+def knows(recognizer: Recognizer, text: str) -> bool:
+    return all(recognizer.knows(word) for word in normalize(text))
+
+
+def heard(recognizer: Recognizer, texts: Sequence[str], spoken: Sequence[np.ndarray], rate_hz: int) -> float:
+    """Word error rate of what the recognizer hears in `spoken` (mono float32 [N] in −1…1 each)."""
+    pairs = [(text, recognizer.transcribe(samples, rate_hz)) for text, samples in zip(texts, spoken, strict=True)]
+    return round(word_error_rate(pairs), 4)
 
 
 def sample_utterances(recognizer: Recognizer, folders: Sequence[Path], count: int, seed: int) -> list[Utterance]:
     found = [u for folder in folders for path in shards(folder) for u in read_shard(path)]
-    found = [u for u in found if u.voice in TEACHERS and readable(u.text, 3) and recognizer.knows(u.text)]
+    found = [u for u in found if u.voice in TEACHERS and readable(u.text, 3) and knows(recognizer, u.text)]
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
-    from scipy.io import wavfile
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    wavfile.write(path, SAMPLE_RATE_HZ, samples)
+    soundfile.write(path, samples, RATE_HZ)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -131,20 +107,20 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
     chains: dict[str, Callable[[int], np.ndarray]] = {"vocoded": vocoded, "dit": whole, "dit_streamed": windowed}
     result: dict[str, Any] = {"stage": "speech_quality", "utterances": len(utterances)}
-    result["teacher"] = round(word_error_rate(recognizer, texts, [u.samples for u in utterances]), 4)
+    teacher = [u.samples.astype(np.float32) / 32768 for u in utterances]
+    result["teacher"] = heard(recognizer, texts, teacher, SAMPLE_RATE_HZ)
     for name, chain in chains.items():
-        spoken = [to_16khz(chain(index)) for index in range(len(utterances))]
-        result[name] = round(word_error_rate(recognizer, texts, spoken), 4)
+        spoken = [chain(index) for index in range(len(utterances))]
+        result[name] = heard(recognizer, texts, spoken, RATE_HZ)
         if arguments.wavs:
             for index, samples in enumerate(spoken[:10]):
                 write_wav(arguments.wavs / f"{index:02}-{name}.wav", samples)
     if arguments.coded:
-        said = [
-            u for u in read_coded(arguments.coded) if readable(u.text, 1) and len(u.codes) and recognizer.knows(u.text)
-        ][: arguments.count]
+        said = [u for u in read_coded(arguments.coded) if readable(u.text, 1) and len(u.codes)]
+        said = [u for u in said if knows(recognizer, u.text)][: arguments.count]
         names = [VOICE_OF_TEACHER.get(u.voice, u.voice) for u in said]
-        spoken = [to_16khz(streamed(token2wav, u.codes.tolist(), voices[n])) for u, n in zip(said, names, strict=True)]
-        result["coded"] = round(word_error_rate(recognizer, [u.text for u in said], spoken), 4)
+        spoken = [streamed(token2wav, u.codes.tolist(), voices[n]) for u, n in zip(said, names, strict=True)]
+        result["coded"] = heard(recognizer, [u.text for u in said], spoken, RATE_HZ)
         result["coded_utterances"] = len(said)
     return result | {"wall_sec": round(time.monotonic() - began, 1)}
 

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from multimodal.blueprint import SPECIAL_TOKENS, Blueprint, byte_level_tokenizer
+from multimodal.blueprint import SPECIAL_TOKENS, Blueprint
+from multimodal.checkpoint_files import byte_level_tokenizer
 from training.nano import NANO
 
 TOKENIZER_FILE = Path(__file__).parent / "tokenizer" / "tokenizer.json"

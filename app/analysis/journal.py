@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.analysis.options import AnalysisError, check_output
+from app.durable_file import replaced
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (fingerprint TEXT NOT NULL);
@@ -95,12 +96,8 @@ class Journal:
                     raise AnalysisError(f"{self.path}: not a results file of analyze; choose another --out")
             os.ftruncate(self._file, whole)
         if dropped:
-            fresh = self.path.with_name(self.path.name + ".part")
-            with fresh.open("wb") as file:
+            with replaced(self.path) as file:
                 file.write(kept)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self.path)
             os.close(self._file)
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND)
 

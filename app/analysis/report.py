@@ -6,13 +6,13 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.analysis.options import AnalysisError
+from app.durable_file import replaced
 
 _COLUMNS = (
     *("id", "source", "sha256", "status", "duration_sec", "prompt", "answer", "model"),
@@ -56,12 +56,8 @@ def write_reports(path: Path, formats: Sequence[str]) -> list[Path]:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replaced(path) as file:
+        file.write(data)
     return path
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.durable_file import sync_folder
 from app.history.records import DiskFull, HistoryError, NotKept
 
 BLOCK_BYTES = 1 << 20
@@ -65,7 +66,7 @@ class MediaFolder:
                 os.fsync(file.fileno())
             draft.replace(target)
             for folder in (target.parent, self.folder):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise as_history_error(error) from error
@@ -84,11 +85,3 @@ def as_history_error(error: OSError) -> HistoryError:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

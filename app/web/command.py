@@ -93,7 +93,7 @@ def _untrained(config: Config, data_dir: Path) -> Config:
     if not (folder / "config.json").is_file():
         from transformers.utils import logging as transformers_logging
 
-        from multimodal.blueprint import write_random_checkpoint
+        from multimodal.checkpoint_files import write_random_checkpoint
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()

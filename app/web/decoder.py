@@ -100,6 +100,7 @@ class MediaDecoder:
 def _serve(line: Connection, folder: str) -> None:
     """The child: decode what the parent names until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import qwen_vl_utils.vision_process  # noqa: F401  takes seconds, which the first video must not wait for
     import torch
 
     from multimodal import decode
