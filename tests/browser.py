@@ -53,6 +53,7 @@ class RunningServer:
     """`python -m app web` on a free port. url: of the page; started_sec: until the page answered."""
 
     def __init__(self, data_dir: Path, model: Path | str, *flags: str, wait_ready: bool = True) -> None:
+        self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
         command = [sys.executable, "-m", "app", "web", "--port", "0", "--no-browser", "--data-dir", str(data_dir)]
         environment = {**os.environ, "TANDEM_MAX_SPEECH_SEC": str(MAX_SPEECH_SEC)}

@@ -163,6 +163,23 @@ def test_search_reads_titles_turns_and_file_names_literally(history: History) ->
     assert found["red"] == ["Birds", "Fish 100%"]
     assert found["red herring"] == found["100%"] == found["salt_l"] == ["Fish 100%"]
     assert found["0%0"] == found["x_"] == []
+    history.add_turn(two.id, "user", [TextPart("seen " * 60 + "a Red kite " + "again " * 60)])
+    excerpts = history.excerpts("red")
+    assert excerpts[one.id] == "A red herring" and excerpts[two.id] == "A red robin"
+    (kite,) = history.excerpts("kite").values()
+    assert "a Red kite again" in kite and kite[0] == kite[-1] == "…" and len(kite) <= 82
+    assert history.excerpts("") == history.excerpts("fish") == {}
+
+
+def test_a_conversation_knows_whether_anything_in_it_was_spoken(history: History) -> None:
+    typed, asked_aloud, answered_aloud = history.create("1"), history.create("2"), history.create("3")
+    history.add_turn(typed.id, "user", [TextPart("x")])
+    history.add_turn(asked_aloud.id, "user", [MediaPart(sound(history, 0.1), "a.wav")])
+    question = history.add_turn(answered_aloud.id, "user", [TextPart("x")])
+    history.add_turn(answered_aloud.id, "assistant", [TextPart("y")], question.id, speech=sound(history, 0.2))
+    spoken = {one.id for one in history.conversations() if one.spoken}
+    assert spoken == {asked_aloud.id, answered_aloud.id}
+    assert history.conversation(asked_aloud.id).spoken and not history.conversation(typed.id).spoken
 
 
 def test_deleting_can_be_undone_until_it_is_purged(history: History) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import re
+import resource
+import shutil
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,11 +131,35 @@ def test_speech_is_played_sample_for_sample_and_can_be_replayed_and_saved(page: 
     # Silence may come before, after, and where the model was slower than the speech; nothing else may differ.
     np.testing.assert_allclose(played[played != 0], made[made != 0], atol=1e-6)
     assert kept(page)[1]["id"] in page.locator(ANSWER).get_attribute("data-id")
+    page.evaluate(
+        """() => {
+            const play = HTMLMediaElement.prototype.play;
+            HTMLMediaElement.prototype.play = function () { window.sounding = this; return play.call(this); };
+        }"""
+    )
+    speed = page.get_by_role("combobox", name="Speed")
+    speed.select_option("1.5×")
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert page.evaluate("window.sounding.playbackRate") == 1.5
+    speed.select_option("0.75×")
+    assert page.evaluate("window.sounding.playbackRate") == 0.75
     with page.expect_download() as download:
         page.get_by_role("link", name="Download speech").click()
     assert download.value.suggested_filename.endswith(".wav")
+    page.reload()
+    expect(speed).to_have_value("0.75")
+    page.locator("li.assistant").get_by_role("button", name="Copy").click()
+    expect(page.locator("button.done")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == kept(page)[1]["text"]
+    page.locator(".conversations li.current summary").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as WAV").click()
+    with wave.open(str(download.value.path())) as file:
+        assert file.getnframes() == len(made)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as SRT").click()
+    assert "00:00:00,000 --> 00:00:0" in Path(download.value.path()).read_text()
 
 
 def test_stop_ends_the_answer_and_keeps_what_was_written(page: Page) -> None:
@@ -360,11 +386,13 @@ def test_bad_files_are_explained_beside_the_composer_and_the_draft_stays(page: P
         expect(notice).to_contain_text(name)
         assert str(tmp_path) not in notice.inner_text() and "Error" not in notice.inner_text()
         expect(page.locator(".chips li")).to_have_count(0)
+    page.keyboard.type("!")
+    expect(notice).to_contain_text("x.bin")  # somebody may be typing when it comes
     page.set_input_files("input[type=file][multiple]", [str(SHAPES)] * 9)
     expect(notice).to_contain_text("At most 8")
     expect(page.locator(".chips .facts")).to_have_count(8)
     page.reload()
-    expect(message).to_have_value("my draft")
+    expect(message).to_have_value("my draft!")
     expect(page.locator(".chips li")).to_have_count(8)
     for _ in range(8):
         page.locator(".chips button").first.click()
@@ -372,6 +400,56 @@ def test_bad_files_are_explained_beside_the_composer_and_the_draft_stays(page: P
     page.keyboard.press("Enter")
     expect(notice).to_contain_text("nothing to send")
     assert page.locator("li.user").count() == 0
+
+
+def test_a_full_disk_is_said_beside_the_composer_and_the_draft_stays(page: Page, server: RunningServer) -> None:
+    notice, message = page.locator(".notice"), page.locator("#message")
+    before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100, before[1]))  # no file may grow beyond that
+    try:
+        page.set_input_files("input[type=file][multiple]", str(SHAPES))
+        expect(notice).to_have_text("the disk is full, nothing was kept: free some space and try again")
+        message.fill("Still here?")
+        page.keyboard.press("Enter")
+        expect(notice).to_contain_text("check the disk")
+        expect(message).to_have_value("Still here?")
+        assert page.locator("li.user").count() == 0
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, before)
+    page.keyboard.press("Enter")
+    expect(page.locator(ANSWER)).to_have_count(1)
+    expect(message).to_have_value("")
+
+
+def test_a_server_that_is_away_costs_no_draft(page: Page) -> None:
+    message = page.locator("#message")
+    page.context.set_offline(True)
+    message.fill("Anyone?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice")).to_contain_text("Tandem does not answer")
+    expect(message).to_have_value("Anyone?")
+    page.context.set_offline(False)
+    page.keyboard.press("Enter")
+    expect(page.locator(ANSWER)).to_have_count(1)
+
+
+def test_two_tabs_show_the_same_conversation_and_only_one_speaks(
+    page: Page, browser: Browser, server: RunningServer
+) -> None:
+    ask(page, "From the first tab")
+    with visitor(browser, server) as other:
+        other.goto(page.url)
+        expect(other.locator(ANSWER)).to_have_count(1)
+        ask(other, "From the second tab")
+        expect(page.locator(ANSWER)).to_have_count(2)
+        expect(page.locator("li.user .text").last).to_have_text("From the second tab")
+        expect(other.locator("#send")).to_be_visible()
+        # The other tab heard its own answer; this one has heard no more than the first.
+        heard = [tab.evaluate("window.played.filter((sample) => sample !== 0).length") for tab in (page, other)]
+        made = [round(turn["speech"]["duration_sec"] * 24_000) for turn in kept(page)[1::2]]
+        for count, samples in zip(heard, made, strict=True):
+            assert 0.9 * samples < count <= samples
+        assert page.locator(".turns").inner_text() == other.locator(".turns").inner_text()
 
 
 def test_files_come_by_paste_and_drop_microphone_and_camera(page: Page, tmp_path: Path) -> None:
@@ -435,9 +513,10 @@ def test_conversations_are_searched_renamed_and_deleted_with_undo(page: Page) ->
     item.get_by_role("button", name="Delete").click()
     expect(page.locator(".conversations")).to_have_text("Nothing found.")
     page.locator(".toast").get_by_role("button", name="Undo").click()
-    expect(page.locator(".conversations > li > a")).to_have_text("Okapi")
+    expect(page.locator(".conversations > li > a")).to_have_text("OkapiZebra question")
     expect(page.locator("li.user .text")).to_have_text("Zebra question")
     item.locator("summary").click()
+    expect(item.get_by_role("link", name=re.compile("SRT|VTT|WAV"))).to_have_count(3)
     with page.expect_download() as download:
         item.get_by_role("link", name="Export as Markdown").click()
     assert Path(download.value.path()).read_text().startswith("# Okapi\n\n## You\n\nZebra question")
@@ -465,6 +544,21 @@ def test_settings_are_remembered_and_change_the_language(page: Page) -> None:
     expect(voices.nth(1)).to_be_checked()
     voices.nth(0).check()
     expect(page.locator("#setting-speech input")).to_be_checked()
+
+
+def test_another_model_is_chosen_and_answers(page: Page, server: RunningServer, model: Path) -> None:
+    shutil.copytree(model, server.data_dir / "models" / "second", dirs_exist_ok=True)
+    page.reload()
+    expect(page.locator(".engine.ready")).to_have_text(model.name)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="second").click()
+    expect(page.locator(".engine.ready")).to_have_text("second")
+    ask(page, "Who answers now?")
+    assert kept(page)[1]["model"] == "second"
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name=model.name).click()
+    expect(page.locator(".engine.ready")).to_have_text(model.name)
 
 
 def test_everything_works_with_the_keyboard_alone(page: Page) -> None:

@@ -113,10 +113,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """head: the newest turn of the branch that is read, None before the first turn."""
+    """head: the newest turn of the branch that is read, None before the first turn. spoken: whether anything in it was
+    said aloud, by either side."""
 
     id: str
     title: str
     created_ms: int
     updated_ms: int
     head: str | None
+    spoken: bool = False

@@ -38,7 +38,14 @@ from app.history.records import (
 from app.history.schema import migrate
 
 TITLE_CHARS = 120
+EXCERPT_CHARS = 80
+MOST_WORDS = 20
 INTERRUPTED = "Tandem was stopped before this answer was finished: ask again"
+_CONVERSATION = (
+    "id, title, created_ms, updated_ms, head, EXISTS (SELECT 1 FROM turns t WHERE t.conversation = c.id AND"
+    " (t.speech IS NOT NULL OR t.role = 'user' AND EXISTS (SELECT 1 FROM parts p JOIN media m ON m.digest = p.medium"
+    " WHERE p.turn = t.id AND m.kind = 'audio'))) AS spoken"
+)
 _JSON_FIELDS = ("route", "usage", "timings_ms", "places", "reasoning", "inspection")
 _TEXT_FIELDS = ("status", "vocabulary", "model", "error", "places_of", "transcript", "unheard")
 _UPDATABLE = {"ids", "speech", "heard_ms", *_TEXT_FIELDS, *_JSON_FIELDS}
@@ -92,25 +99,37 @@ class History:
     def conversation(self, conversation: str) -> Conversation:
         """Raises NotKept for one that is not there or deleted."""
         rows = self._read(
-            "SELECT id, title, created_ms, updated_ms, head FROM conversations WHERE id = ? AND deleted_ms IS NULL",
-            (conversation,),
+            f"SELECT {_CONVERSATION} FROM conversations AS c WHERE id = ? AND deleted_ms IS NULL", (conversation,)
         )
         if not rows:
             raise NotKept("no such conversation: it may have been deleted")
-        return Conversation(**dict(rows[0]))
+        return _conversation(rows[0])
 
     def conversations(self, search: str = "") -> list[Conversation]:
         """Newest first; `search`: words that all stand in the title or in one of the turns."""
-        query = "SELECT id, title, created_ms, updated_ms, head FROM conversations AS c WHERE deleted_ms IS NULL"
+        query = f"SELECT {_CONVERSATION} FROM conversations AS c WHERE deleted_ms IS NULL"
         values: list[str] = []
-        for word in search.split()[:20]:
+        for word in search.split()[:MOST_WORDS]:
             query += (
                 " AND (title LIKE ? ESCAPE '\\' OR EXISTS ("
                 "SELECT 1 FROM turns JOIN parts ON parts.turn = turns.id WHERE turns.conversation = c.id AND ("
                 "parts.text LIKE ? ESCAPE '\\' OR parts.name LIKE ? ESCAPE '\\' OR transcript LIKE ? ESCAPE '\\')))"
             )
-            values += ["%" + "".join("\\" + ch if ch in "\\%_" else ch for ch in word) + "%"] * 4
-        return [Conversation(**dict(row)) for row in self._read(query + " ORDER BY updated_ms DESC, id", values)]
+            values += [_anywhere(word)] * 4
+        return [_conversation(row) for row in self._read(query + " ORDER BY updated_ms DESC, id", values)]
+
+    def excerpts(self, search: str) -> dict[str, str]:
+        """For each conversation in which a turn says a word of `search`: a line of the first turn that does."""
+        found: dict[str, str] = {}
+        for word in search.split()[:MOST_WORDS]:
+            rows = self._read(
+                "SELECT t.conversation, coalesce(p.text, t.transcript) AS said"
+                " FROM turns t JOIN parts p ON p.turn = t.id WHERE said LIKE ? ESCAPE '\\'"
+                " ORDER BY t.number DESC, p.position DESC",
+                (_anywhere(word),),
+            )
+            found = {row["conversation"]: _excerpt(row["said"], word) for row in rows} | found
+        return found
 
     def rename(self, conversation: str, title: str) -> Conversation:
         found = replace(self.conversation(conversation), title=_title(title))
@@ -390,6 +409,24 @@ def _translated() -> Iterator[None]:
                 f"the history cannot be used ({error}): check the disk, or give another --data-dir"
             ) from error
         raise
+
+
+def _conversation(row: sqlite3.Row) -> Conversation:
+    return Conversation(**{**dict(row), "spoken": bool(row["spoken"])})
+
+
+def _anywhere(word: str) -> str:
+    """A LIKE pattern (escaped with a backslash) for texts that hold `word` as it stands."""
+    return "%" + "".join("\\" + ch if ch in "\\%_" else ch for ch in word) + "%"
+
+
+def _excerpt(text: str, word: str) -> str:
+    """One line of `text` around the first `word`."""
+    flat = " ".join(text.split())
+    at = max(0, flat.lower().find(word.lower()))
+    start = max(0, min(at - EXCERPT_CHARS // 3, len(flat) - EXCERPT_CHARS))
+    end = start + EXCERPT_CHARS
+    return f"{'…' if start else ''}{flat[start:end].strip()}{'…' if end < len(flat) else ''}"
 
 
 def _own(folder: Path) -> int:

@@ -100,11 +100,12 @@ class MediaDecoder:
 def _serve(line: Connection, folder: str) -> None:
     """The child: decode what the parent names until it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import qwen_vl_utils.vision_process  # noqa: F401  takes seconds, which the first video must not wait for
     import torch
 
     from multimodal import decode
     from multimodal.errors import MediaUnreadable, TandemError
+
+    import qwen_vl_utils.vision_process  # isort: skip # noqa: F401  seconds that the first video need not wait for
 
     torch.set_num_threads(1)
     work: dict[str, Callable[..., Any]] = {

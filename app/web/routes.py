@@ -136,7 +136,9 @@ def routes(services: Services) -> APIRouter:
 
     @router.get("/conversations")
     async def conversations(search: Annotated[str, Query(max_length=300)] = "") -> list[dict[str, Any]]:
-        return [conversation_view(one) for one in await asyncio.to_thread(history.conversations, search)]
+        found = await asyncio.to_thread(history.conversations, search)
+        excerpts = await asyncio.to_thread(history.excerpts, search)
+        return [conversation_view(one, excerpts.get(one.id)) for one in found]
 
     @router.post("/conversations", status_code=201)
     async def create(body: NewConversation) -> dict[str, Any]:

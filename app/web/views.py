@@ -10,8 +10,15 @@ from app.history.records import Conversation, MediaPart, Part, Turn
 from app.web.markdown import Clip, render
 
 
-def conversation_view(conversation: Conversation) -> dict[str, Any]:
-    return {"id": conversation.id, "title": conversation.title, "updated_ms": conversation.updated_ms}
+def conversation_view(conversation: Conversation, excerpt: str | None = None) -> dict[str, Any]:
+    """excerpt: where what was searched for stands in it."""
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "updated_ms": conversation.updated_ms,
+        "spoken": conversation.spoken,
+        "excerpt": excerpt,
+    }
 
 
 def path_view(path: Sequence[Turn], all_turns: Sequence[Turn]) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ import { button, el, icon } from "./dom.js";
 import { ServerError, call, upload } from "./server.js";
 import { word } from "./words.js";
 
-const FORMATS = { md: "Markdown", json: "JSON", srt: "SRT", vtt: "VTT", wav: "WAV" };
+const FORMATS = { md: "Markdown", json: "JSON" };
+const SPOKEN_FORMATS = { srt: "SRT", vtt: "VTT", wav: "WAV" };
 
 // open(id or null): show that conversation, or an empty new one. say(text, action): a passing message. titled(title): what
 // the shown conversation is called now.
@@ -88,7 +89,9 @@ export class Sidebar {
         },
       },
       title,
+      conversation.excerpt ? el("span", { class: "excerpt" }, conversation.excerpt) : null,
     );
+    const formats = { ...FORMATS, ...(conversation.spoken ? SPOKEN_FORMATS : {}) };
     const actions = el(
       "details",
       {
@@ -105,7 +108,7 @@ export class Sidebar {
         "div",
         { class: "choices" },
         button("edit", word("rename"), () => this.rename(conversation, item), { class: "labelled quiet" }, true),
-        ...Object.entries(FORMATS).map(([kind, name]) =>
+        ...Object.entries(formats).map(([kind, name]) =>
           el(
             "a",
             { class: "labelled quiet", href: `/api/conversations/${conversation.id}/export.${kind}`, download: "" },
