@@ -1,0 +1,107 @@
+"""The built-in reasoning model: what it makes of problems that its training never saw, and the default set-up with it.
+
+`python -m training.moe_evaluate models/moe-nano` measures it in full; here a few problems go through Tandem's own
+loading, prompting, decoding and tools.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from app.backends import configured
+from app.cli import app
+from app.config import BUILT_IN_MODELS, Config
+from reasoning import tool_loop
+from reasoning.backend import AnswerDelta, Done, Experts, Options, ReasoningDelta
+from reasoning.local_backend import LocalBackend
+from reasoning.messages import Message
+from reasoning.tools.python_tool import PythonTool
+from training.moe_problems import MAKERS, Problem, draw, is_right
+
+FOLDER = BUILT_IN_MODELS / "moe-nano"
+OMNI = BUILT_IN_MODELS / "omni-nano"
+PROBLEMS, LEAST_RIGHT = 16, 14
+pytestmark = pytest.mark.skipif(not (FOLDER / "config.json").is_file(), reason="models/moe-nano is not trained yet")
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[LocalBackend]:
+    loaded = LocalBackend.load(FOLDER)
+    yield loaded
+    loaded.close()
+
+
+def answered(
+    backend: LocalBackend, *turns: str, **options: Any
+) -> tuple[str, str, list[tool_loop.ToolDone], list[Any]]:
+    """(answer, thoughts, programs, all events) to the last of `turns`, questions and answers in turn."""
+    messages = [Message("assistant" if index % 2 else "user", (text,)) for index, text in enumerate(turns)]
+    events = list(tool_loop.answer(backend, PythonTool(), messages, Options(max_tokens=600, **options)))
+    assert isinstance(events[-1], Done)
+    text = "".join(event.text for event in events if isinstance(event, AnswerDelta))
+    thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
+    return text, thought, [event for event in events if isinstance(event, tool_loop.ToolDone)], events
+
+
+def unseen(count: int) -> list[Problem]:
+    rng = random.Random("Tandem")
+    makers = rng.sample(list(MAKERS), count)
+    return [draw(rng, "unseen", make) for make in makers]
+
+
+def test_it_is_who_reasons_where_nothing_is_configured() -> None:
+    (one,) = configured(Config())
+    assert (one.name, one.profile.name, one.problem) == ("moe-nano", "moe-nano", None)
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 40e6
+
+
+def test_it_compares_decimals_by_thinking_and_by_running_python(backend: LocalBackend) -> None:
+    text, thought, programs, _ = answered(backend, "Which number is larger, 9.11 or 9.8?")
+    assert text.startswith("9.8") and thought.strip()
+    assert [one.result.stdout for one in programs] == ["9.8\n"]
+
+
+def test_unseen_problems_are_solved_with_the_tool_and_every_expert_is_used(backend: LocalBackend) -> None:
+    used = [Counter[int]() for _ in range(backend.model.text_config.num_hidden_layers)]
+    wrong = []
+    for problem in unseen(PROBLEMS):
+        text, _, _, events = answered(backend, problem.question, experts=True)
+        if not is_right(problem, text):
+            wrong.append((problem.question, text, problem.gold))
+        for event in events:
+            if isinstance(event, Experts):
+                for counts, chosen in zip(used, event.chosen(), strict=True):
+                    counts.update(chosen.tolist())
+    assert PROBLEMS - len(wrong) >= LEAST_RIGHT, wrong
+    experts = backend.model.text_config.num_experts
+    assert all(len(counts) == experts for counts in used), "a dead expert"
+
+
+def test_earlier_questions_do_not_disturb_it(backend: LocalBackend) -> None:
+    talk = ("What is in this picture?", "A red circle and a blue square on a white ground.")
+    text, _, programs, _ = answered(backend, *talk, "What is 17 times 24?")
+    assert "408" in text and programs[0].result.stdout == "408\n"
+
+
+def test_ask_on_the_default_set_up_is_answered_by_it_and_spoken(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    wav = tmp_path / "answer.wav"
+    model = [] if (OMNI / "config.json").is_file() else ["--model", str(tiny_checkpoint)]
+    ran = CliRunner().invoke(
+        app, ["ask", "Which number is larger, 9.11 or 9.8?", "--speak", str(wav), "--json", "--seed", "1", *model]
+    )
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["route"]["backend"] == "moe-nano" and found["text"].startswith("9.8") and found["reasoning"]
+    assert [(tool["name"], tool["result"]) for tool in found["tools"]] == [("python", "9.8")]
+    samples, rate = soundfile.read(wav)
+    assert len(samples) > 0.5 * rate and np.abs(samples).max() > 0.01
