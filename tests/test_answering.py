@@ -3,6 +3,7 @@ fallback, and one stop for both."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from app.answering import Answered, Answering, ExpertUse, Reasoning, Routed, Tool
 from app.backends import Backends, configured
+from app.cli import app
 from app.config import Config
 from app.web.told import MOST_TOKENS
 from app.web.told import Told as Gathered
@@ -30,7 +33,7 @@ from streaming.events import ResponseDone, SpeechChunk, TextDelta
 from streaming.script import Script
 from streaming.session import Conversation, ResponseOptions
 from tests.family_checkpoints import write_checkpoint
-from tests.scripted_server import Reply, chunk, scripted
+from tests.scripted_server import Reply, answer, chunk, scripted
 
 HEAVY = "Which number is larger, 9.11 or 9.8?"
 OPTIONS = ResponseOptions(greedy=True, seed=1, max_text_tokens=48, max_codes=60)
@@ -328,6 +331,31 @@ def test_a_short_follow_up_stays_with_the_backend_which_reads_what_was_shown(che
     assert events[0].route.backend == "scripted"  # type: ignore[union-attr]
     assert [message.role for message in backend.asked[1]] == ["user", "assistant", "user"]
     assert "print(9.8)" in backend.asked[1][1].text
+
+
+def test_a_follow_up_from_a_file_tells_the_server_what_was_asked_and_shown(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    thinks = Reply([chunk(reasoning_content="Compare."), chunk(content="**9.8** is larger."), chunk(finish="stop")])
+    asked = (HEAVY, "And if it were twice that?", "Hello there", "And if it were half of that?")
+    with scripted(thinks, answer("Then 19.6."), answer("Never asked.")) as server:
+        flags = ["--backends", f"qwen3-30b-a3b@{server.url}", "--model", str(tiny_checkpoint), "--max-tokens", "6"]
+        told = []
+        for text in asked:
+            ran = CliRunner().invoke(
+                app, ["ask", text, *flags, "--json", "--conversation", str(tmp_path / "talk.json")]
+            )
+            assert ran.exit_code == 0, ran.output
+            told.append(json.loads(ran.stdout.splitlines()[-1]))
+        bodies = [body for _, _, body in server.requests]
+    backends = [one["route"]["backend"] for one in told]
+    assert backends == ["qwen3-30b-a3b", "qwen3-30b-a3b", "thinker", "thinker"], "a greeting ends the problem"
+    assert [(one["role"], one["content"]) for one in bodies[1]["messages"]] == [
+        ("user", HEAVY),
+        ("assistant", "**9.8** is larger."),
+        ("user", asked[1]),
+    ]
+    assert told[1]["text"] == "Then 19.6." and len(bodies) == 2
 
 
 def test_a_random_mixture_of_experts_answers_and_tells_where_its_tokens_went(

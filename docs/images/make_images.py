@@ -1,7 +1,7 @@
 """The screenshots of README.md and docs/web.md: `python -m docs.images.make_images [--model MODEL]`.
 
-Asks the model about a sample picture in a real Chromium, looks at how the answer was made, and holds a call with a
-recorded question, so that what is shown is what the model says.
+Asks the model about a sample picture in a real Chromium, looks at how the answer was made, gives moe-nano a problem,
+and holds a call with a recorded question, so that what is shown is what the models say.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from tests.browser import RunningServer, chromium, visitor
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "samples"
 QUESTION = "What is in this picture?"
+PROBLEM = "Which number is larger, 9.11 or 9.8?"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 WAIT_MS = 120_000
 
 
 def ask(page: Page, text: str, *files: Path) -> None:
     answered = page.locator("li.assistant .tools").count()
-    page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
+    if files:
+        page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
     expect(page.locator(".chips .facts")).to_have_count(len(files), timeout=WAIT_MS)
     page.locator("#message").fill(text)
     page.keyboard.press("Enter")
@@ -56,10 +58,23 @@ def photograph(browser: Browser, server: RunningServer, name: str, scheme: str) 
         expect(page.locator(".timeline image").first).to_be_attached()
         keep(page, f"{name}-{scheme}-inspector")
         page.keyboard.press("Escape")
+        reason(page, f"{name}-{scheme}")
         page.get_by_role("button", name="Start a call").click()
         expect(page.locator(".call .figure")).to_contain_text("first sound", timeout=WAIT_MS)
         expect(page.locator(".caption.user")).not_to_be_empty(timeout=WAIT_MS)
         keep(page, f"{name}-{scheme}-call")
+
+
+def reason(page: Page, name: str) -> None:
+    """A question for the reasoning backend: its thoughts and programs, and where its tokens went."""
+    ask(page, PROBLEM)
+    page.locator("details.reasoning summary").last.click()
+    keep(page, f"{name}-reasoning")
+    page.get_by_role("button", name="How this was made").last.click()
+    page.locator(".inspector .experts").scroll_into_view_if_needed()
+    page.locator(".token").nth(12).click()
+    keep(page, f"{name}-experts")
+    page.keyboard.press("Escape")
 
 
 def main() -> None:
