@@ -36,7 +36,7 @@ from reasoning.backend import (
 from reasoning.boxes import Sight
 from reasoning.errors import BackendError, ToolUnavailable
 from reasoning.messages import Message, ToolCall
-from reasoning.router import THINKER, Asked, Medium, Request, Route, fall_back, route
+from reasoning.router import THINKER, Asked, Medium, Request, Route, Thresholds, fall_back, route
 from reasoning.spoken import SpokenText
 from reasoning.tools.python_tool import PythonTool
 from streaming.events import Aside, Event, ResponseDone, ScriptedEvent, TextDelta
@@ -119,6 +119,7 @@ class Answering:
     tool: PythonTool | None = None
     notice: str = ""
     experts: bool = False
+    thresholds: Thresholds = Thresholds()
     clock: Callable[[], float] = field(default=time.monotonic)
 
     def route(self, turn: Turn, earlier: Sequence[Turn], choice: str) -> Route:
@@ -126,8 +127,9 @@ class Answering:
         asked = []
         for one in earlier:
             if one.role == "user" and (text := _text(one)):
-                asked.append(Asked(text, route(Request(text, _media(one), tuple(asked[-1:]))).heavy))
-        return route(Request(_text(turn), _media(turn), tuple(asked[-2:]), choice, self.backends.available()))
+                asked.append(Asked(text, route(Request(text, _media(one), tuple(asked[-1:])), self.thresholds).heavy))
+        request = Request(_text(turn), _media(turn), tuple(asked[-2:]), choice, self.backends.available())
+        return route(request, self.thresholds)
 
     def sight(self, backend: str, checkpoint: Checkpoint) -> Sight | None:
         """How whoever answered counts in pictures; None for one that gives no places."""

@@ -46,15 +46,18 @@ class Assistant:
     """A loaded checkpoint and the settings that it answers with. speech: whether answers are spoken.
 
     Raises CheckpointError for a model that cannot be loaded, VoiceError for a voice that it does not have,
-    ConfigError for a device that this machine does not have.
+    ConfigError for a device that this machine does not have, or a threshold of the router that cannot be.
     """
 
     def __init__(self, config: Config, *, speech: bool) -> None:
         started = time.perf_counter()
+        thresholds = config.thresholds()  # refused before anything is loaded
         self.config = config
         self.checkpoint = _load(config, speech=speech and config.speech)
         self.load_ms = (time.perf_counter() - started) * 1000
-        self.answering = Answering(Backends.of(config), PythonTool(), config.notice, experts=True)
+        self.answering = Answering(
+            Backends.of(config), PythonTool(), config.notice, experts=True, thresholds=thresholds
+        )
         token2wav = self.checkpoint.token2wav
         self.options = ResponseOptions(
             voice=config.voice,

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:  # `multimodal` imports torch, which `--help` must not wait for
     from multimodal.limits import MediaLimits
+    from reasoning.router import Thresholds
 
 BUILT_IN_MODELS = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL = "omni-nano"
 MOST_TOKENS = 8192
+TABLES = ("limits", "router")
+"""Settings that are tables of names and numbers."""
 
 
 class ConfigError(ValueError):
@@ -45,7 +48,7 @@ class Config:
         id, or MODEL@SERVER, SERVER being a preset of reasoning/profiles.toml or a base URL. Empty: nobody.
     backend: "auto" lets the router choose, "thinker" or a backend's name is always asked.
     notice: what is said where a backend thinks for a while; empty: nothing.
-    limits: overrides of `multimodal.limits.MediaLimits`, by its field names.
+    limits: overrides of `multimodal.limits.MediaLimits`, by its field names; router: of `reasoning.router.Thresholds`.
     data_dir: where Tandem keeps what it writes by itself.
     """
 
@@ -64,6 +67,7 @@ class Config:
     notice: str = ""
     data_dir: Path = field(default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share"))
     limits: Mapping[str, Any] = field(default_factory=dict)
+    router: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -87,9 +91,18 @@ class Config:
         """`limits` over the decoder's defaults. Raises ConfigError for an unknown name, MediaError for a bad value."""
         from multimodal.limits import MediaLimits
 
-        kinds = get_type_hints(MediaLimits)
-        values = {name: _convert(f"limits.{name}", value, kinds.get(name)) for name, value in self.limits.items()}
-        return MediaLimits(**values)
+        return MediaLimits(**_overrides("limits", self.limits, MediaLimits))
+
+    def thresholds(self) -> Thresholds:
+        """`router` over the router's defaults. Raises ConfigError for an unknown name or a bad value."""
+        from reasoning.router import Thresholds
+
+        try:
+            return Thresholds(**_overrides("router", self.router, Thresholds))
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"router: {error}") from None
 
 
 def resolve(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -102,13 +115,11 @@ def resolve(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] |
 
     kinds = get_type_hints(Config, globalns=globals())
     values: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
     for layer in layers:
-        limits.update(layer.get("limits") or {})
         for name, value in layer.items():
-            if name != "limits":
-                values[name] = _convert(name, value, kinds.get(name))
-    return Config(**values, limits=limits)
+            inner = name in TABLES
+            values[name] = {**values.get(name, {}), **value} if inner else _convert(name, value, kinds.get(name))
+    return Config(**values)
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
@@ -133,17 +144,17 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
     for variable, text in environ.items():
         name = variable.removeprefix("TANDEM_").lower()
         if variable == "TANDEM_CONFIG" or not variable.startswith("TANDEM_"):
             continue
-        if name.startswith("limits_"):
-            limits[name.removeprefix("limits_")] = text
+        within, _, inner = name.partition("_")
+        if within in TABLES and inner:
+            table.setdefault(within, {})[inner] = text
         else:
             table[name] = text
     _check_names(table)
-    return {**table, "limits": limits}
+    return table
 
 
 def _check_names(table: Mapping[str, Any]) -> None:
@@ -151,8 +162,15 @@ def _check_names(table: Mapping[str, Any]) -> None:
     for name in table:
         if name not in known:
             raise ConfigError(f"{name} is not a setting; the settings are {', '.join(known)}")
-    if not isinstance(table.get("limits", {}), Mapping):
-        raise ConfigError("limits is not a table of names and numbers")
+    for name in TABLES:
+        if not isinstance(table.get(name, {}), Mapping):
+            raise ConfigError(f"{name} is not a table of names and numbers")
+
+
+def _overrides(table: str, values: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """The table's values in the types that `kind` declares. Raises ConfigError for a name that it does not have."""
+    kinds = get_type_hints(kind)
+    return {name: _convert(f"{table}.{name}", value, kinds.get(name)) for name, value in values.items()}
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:

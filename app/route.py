@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.config import ConfigError, resolve
 from reasoning.router import AUTO, Asked, Available, Medium, Request, Role, Route
 from reasoning.router import route as decide
 
@@ -32,12 +33,17 @@ def route(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Explain which backend a request goes to."""
+    try:
+        thresholds = resolve().thresholds()
+    except ConfigError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
     attachments = tuple(_one_of(kind, _MEDIA, "--attach") for kind in attach or ())
     backends = tuple(_backend(entry) for entry in available) if available else _DEFAULT
     history: tuple[Asked, ...] = ()
     if after is not None:
-        history = (Asked(after, decide(Request(after, available=backends)).heavy),)
-    decided = decide(Request(text, cast(tuple[Medium, ...], attachments), history, choice, backends))
+        history = (Asked(after, decide(Request(after, available=backends), thresholds).heavy),)
+    decided = decide(Request(text, cast(tuple[Medium, ...], attachments), history, choice, backends), thresholds)
     if as_json:
         typer.echo(json.dumps(asdict(decided), ensure_ascii=False))
     else:
@@ -58,7 +64,7 @@ def print_route(decided: Route, console: Console) -> None:
 def _backend(entry: str) -> Available:
     name, _, role = entry.partition("=")
     kept = cast(Role, _one_of(role or "reasoning", _ROLES, "--available"))
-    return Available(name, frozenset({kept}), sees=kept in ("vision", "grounding"))
+    return Available(name, frozenset({kept}), sees=kept in ("vision", "grounding", "documents"))
 
 
 def _one_of(value: str, known: tuple[str, ...], flag: str) -> str:

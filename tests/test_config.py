@@ -72,6 +72,7 @@ def test_a_variable_that_is_unknown_or_out_of_range_is_named(environ: dict[str, 
         ("seed = true", "seed is True"),
         ("seed = 1.5", "seed is 1.5"),
         ("limits = 3", "limits is not a table"),
+        ("router = 3", "router is not a table"),
         ("model =", "not valid TOML"),
     ],
 )
@@ -90,6 +91,15 @@ def test_limits_are_checked_by_name_and_value() -> None:
         Config(limits={"audio_seconds": 3}).media_limits()
     with pytest.raises(MediaError, match="audio_sec"):
         Config(limits={"audio_sec": -3}).media_limits()
+
+
+def test_thresholds_of_the_router_come_from_a_table_or_variables(tmp_path: Path) -> None:
+    environ = config_file(tmp_path, "[router]\nheavy = 2\nvisual = 0.4") | {"TANDEM_ROUTER_HEAVY": "1.5"}
+    thresholds = resolve({}, environ).thresholds()
+    assert (thresholds.heavy, thresholds.visual, thresholds.follow_up) == (1.5, 0.4, 1.0)
+    for wrong in ({"heavier": 1}, {"heavy": -1}, {"heavy": "much"}, {"heavy": float("nan")}):
+        with pytest.raises(ConfigError, match="router"):
+            Config(router=wrong).thresholds()
 
 
 def test_stages_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
