@@ -65,6 +65,10 @@ def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
         yield found
 
 
+def conversation_id(page: Page) -> str:
+    return page.url.rsplit("#c=", 1)[1]
+
+
 def ask(page: Page, text: str) -> None:
     answers = page.locator("li.assistant:not([data-state^=answering])")
     before = answers.count()
@@ -101,6 +105,13 @@ def test_a_program_is_folded_away_with_the_thoughts_and_the_answer_is_shown_and_
     ]
 
 
+def test_a_backend_that_is_down_is_replaced_and_the_page_says_so(page: Page, remote: ScriptedServer) -> None:
+    remote.script.append(Reply(status=401))
+    ask(page, HEAVY)
+    note = page.locator("li.assistant").last.locator(".note", has_text="Answered instead of qwen3-30b-a3b")
+    expect(note).to_contain_text("refused the key")
+
+
 def test_the_inspector_shows_which_experts_each_token_went_to(page: Page) -> None:
     page.get_by_role("button", name="Settings").first.click()
     page.get_by_role("radio", name="moe-nano").check()
@@ -112,6 +123,7 @@ def test_the_inspector_shows_which_experts_each_token_went_to(page: Page) -> Non
     expect(drawer.locator(".badge")).to_have_text("moe-nano")
     turn = answer.get_attribute("data-id")
     used = page.request.get(f"/api/turns/{turn}/inspection").json()["route"]["experts"]
+    assert "experts" not in page.request.get(f"/api/conversations/{conversation_id(page)}").json()["turns"][-1]["route"]
     cells, tokens = drawer.locator(".experts .expert"), drawer.locator(".token")
     expect(cells).to_have_count(2 * 6)
     expect(tokens).to_have_count(len(used["tokens"]))

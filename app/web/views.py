@@ -39,7 +39,9 @@ def turn_view(turn: Turn, before: Sequence[Turn], all_turns: Sequence[Turn]) -> 
         "siblings": siblings,
         "error": turn.error,
         "model": turn.model,
-        "route": turn.route,
+        "route": {
+            name: value for name, value in turn.route.items() if name != "experts"
+        },  # the inspector asks for them
         "usage": turn.usage,
         "timings_ms": turn.timings_ms,
         "transcript": turn.transcript,

@@ -142,6 +142,7 @@ export class Transcript {
       text,
       ...made,
       turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, turn.error)) : null,
+      turn.route?.instead_of ? el("p", { class: "note" }, word("instead", { backend: turn.route.instead_of }), " ", turn.route.reason) : null,
       note ? el("p", { class: "note" }, note) : null,
       el(
         "div",
