@@ -35,11 +35,11 @@ def test_models_and_doctor_list_what_only_reasons(tmp_path: Path, monkeypatch: p
     folder = write_checkpoint(tmp_path / "models" / "moe-nano", "Qwen3MoeForCausalLM")
     monkeypatch.setenv("TANDEM_DATA_DIR", str(tmp_path))
     listed = CliRunner().invoke(app, ["models"]).stdout
-    assert "usable, to reason beside another" in listed and "No checkpoint that listens" in listed
+    assert "usable, to reason beside another" in listed
     told = CliRunner().invoke(app, ["doctor", "--model", str(folder)])
     assert told.exit_code == 1 and "only reasons" in told.stdout and "python tool" in told.stdout
     monkeypatch.setenv("TANDEM_BACKENDS", f"{folder}, qwen-max@nowhere")
-    told = CliRunner().invoke(app, ["doctor"])
+    told = CliRunner().invoke(app, ["doctor", "--model", "no-such-model"])
     assert "moe-nano, moe-nano, built in" in told.stdout and "qwen-max cannot be asked" in told.stdout
     (folder / "model.safetensors").write_bytes(b"cut")
     assert "cut off" in CliRunner().invoke(app, ["models"]).stdout
