@@ -50,7 +50,7 @@ def learn(texts: Iterator[str], blueprint: Blueprint) -> Any:
 
 
 def ordinary_tokenizer(path: Path = TOKENIZER_FILE) -> Any:
-    """The kept `tokenizers.Tokenizer`, without special tokens, as `blueprint.write_processor_files` wants it."""
+    """The kept `tokenizers.Tokenizer`, without special tokens, as `checkpoint_files.write_processor_files` wants it."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(path))

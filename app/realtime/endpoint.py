@@ -169,8 +169,8 @@ class Calls:
             keeping = Keeping(services.history, services.tabs, loop, conversation, **author)
             path = keeping.before()
             if parked is not None and parked.settings.instructions:
-                return keeping, path, services.replies.read_again(path, assistant, parked.settings.instructions)
-            return keeping, path, services.replies.continued(path, assistant)[0]
+                return keeping, path, services.replies.memory.read(path, assistant, parked.settings.instructions)
+            return keeping, path, services.replies.memory.recall(path, assistant)
 
         keeping, before, live = await asyncio.to_thread(prepare)
         send: Callable[[dict[str, Any]], None] = line.send

@@ -128,7 +128,7 @@ async def _again(config: Config, lines: Sequence[dict[str, Any]]) -> list[dict[s
         assistant = await services.engine.assistant()
         author = {"model": assistant.checkpoint.name, "vocabulary": assistant.vocabulary}
         keeping = Keeping(history, services.tabs, asyncio.get_running_loop(), None, **author)
-        live = services.replies.continued([], assistant)[0]
+        live = services.replies.memory.recall([], assistant)
         session = Session(assistant, services.replies, keeping, live, tell, services.decode_picture)
         session.greet()
         started = time.monotonic()

@@ -187,7 +187,7 @@ class Session:
         system = self.settings.instructions or None
 
         def change() -> None:
-            self._conversation = self.replies.read_again(path, self._assistant, system)
+            self._conversation = self.replies.memory.read(path, self._assistant, system)
             self._know(self._conversation, path)
             self._call.replace(self._dialogue())
 
@@ -484,7 +484,7 @@ class Session:
         ends_whole = quiet.is_set() and self._conversation.turns and self._conversation.turns[-1].role == "assistant"
         head = await asyncio.to_thread(lambda: self.keeping.head) if ends_whole else None
         if head is not None and not self.settings.instructions:
-            self.replies.hand_over(head, self._conversation, self._assistant)
+            self.replies.memory.keep(head, self._conversation, self._assistant)
 
     def _dialogue(self) -> LiveDialogue:
         return LiveDialogue(self._conversation, self._line, self._routing)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,13 @@ from app.web import inspection, settings
 from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.live import Message, Tabs
 from app.web.markdown import Clip, render
+from app.web.memory import Memory, in_words
 from app.web.uploads import Uploads
 from app.web.views import clip_before, last_part, turn_view
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.assistant import Assistant
     from app.web.told import Told
-    from multimodal import prompt
     from reasoning.boxes import Sight
     from streaming.events import ResponseDone, SpeechChunk
     from streaming.session import Conversation
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 SHOW_SEC = 0.12  # how often the growing text is drawn anew
 KEEP_SEC = 1.0  # how often it is written to the history
-LIVE_CONVERSATIONS = 4
 MOST_PLACES = 200
 
 
@@ -88,16 +86,13 @@ class Replies:
     def __init__(self, history: History, engine: Engine, uploads: Uploads, tabs: Tabs) -> None:
         self._history = history
         self._engine = engine
-        self._uploads = uploads
         self._tabs = tabs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._by_conversation: dict[str, Reply] = {}
-        self._live: OrderedDict[str, Conversation] = OrderedDict()
-        self._live_of: Assistant | None = None
-        self._vocabulary = ""
+        self.memory = Memory(uploads)
         self._held: set[str] = set()  # conversations that a call is going on in
         self.closing = False
-        engine.on_unload = self._forget
+        engine.on_unload = self.memory.forget
 
     async def ask(self, conversation: str, parts: Sequence[Part], parent: str | None, tab: str | None) -> Turn:
         """Keep a question and begin to answer it; returns the reply's turn. When this returns, both are on disk."""
@@ -158,29 +153,6 @@ class Replies:
 
     def release(self, conversation: str) -> None:
         self._held.discard(conversation)
-
-    def continued(self, turns: list[Turn], assistant: Assistant) -> tuple[Conversation, str]:
-        """The conversation after `turns` for a call to go on with, which nobody else uses then, and the vocabulary of
-        its ids. Reads media and computes: not in the event loop."""
-        return self._conversation(turns, assistant), self._vocabulary
-
-    def read_again(self, path: list[Turn], assistant: Assistant, system: str | None) -> Conversation:
-        """A new conversation that reads these turns, under another system prompt. In a thread."""
-        vocabulary = assistant.vocabulary
-        turns = [self._earlier(turn) for turn in path if _was_read(turn)]
-        return assistant.conversation(turns, vocabulary, system)
-
-    def hand_over(self, head: str, conversation: Conversation, assistant: Assistant) -> None:
-        """The call is over; its conversation goes on from turn `head`."""
-        if assistant is self._live_of:
-            self._live[head] = conversation
-            while len(self._live) > LIVE_CONVERSATIONS:
-                self._live.popitem(last=False)
-
-    def _forget(self) -> None:
-        """Let go of the conversations that live in the old model's caches; they are read again when they go on."""
-        self._live.clear()
-        self._live_of = None
 
     def _check(self, conversation: str) -> None:
         if self.closing:
@@ -260,8 +232,8 @@ class Replies:
         options = assistant.options
         voice = chosen.voice if chosen.voice in assistant.checkpoint.voices else options.voice
         options = replace(options, voice=voice, speech=options.speech and chosen.speech)
-        conversation = self._conversation(reply.path[:-1], assistant)
-        said = self._user_turn(reply.asked)
+        conversation = self.memory.recall(reply.path[:-1], assistant)
+        said = self.memory.question(reply.asked)
         before = len(conversation.spans)
         conversation.append(said)
         reply.layout = inspection.of_turn(conversation, before)
@@ -269,7 +241,7 @@ class Replies:
         shown = kept = time.monotonic()
         done: ResponseDone | None = None
         told = Told()
-        earlier = [self._earlier(turn, shown=True) for turn in reply.path[:-1]]
+        earlier = [in_words(turn) for turn in reply.path[:-1]]
         for event in assistant.answering.respond(conversation, options, chosen.route, earlier):
             if reply.stop:
                 conversation.cancel()
@@ -298,51 +270,17 @@ class Replies:
         sight = assistant.answering.sight(told.routes[-1].backend, assistant.checkpoint)
         return self._outcome(reply, conversation, assistant, done) | _placed(reply, done.text, sight) | told.fields()
 
-    def _conversation(self, before: list[Turn], assistant: Assistant) -> Conversation:
-        """The one whose caches already hold these turns, or a new one that reads them."""
-        if self._live_of is not assistant:
-            self._forget()
-            self._live_of, self._vocabulary = assistant, assistant.vocabulary
-        if before and before[-1].id in self._live:
-            return self._live.pop(before[-1].id)
-        return assistant.conversation([self._earlier(turn) for turn in before if _was_read(turn)], self._vocabulary)
-
-    def _earlier(self, turn: Turn, shown: bool = False) -> prompt.Turn:
-        """shown: as people saw it, for a backend; its media are only named there, and need not be decoded."""
-        from multimodal.prompt import Turn as PromptTurn
-
-        if shown:
-            kinds = [part.medium.kind for part in turn.media if not (turn.transcript and part.medium.kind == "audio")]
-            return PromptTurn(turn.role, (*(f"[{kind}] " for kind in kinds), turn.transcript or "", turn.text))
-        if turn.role == "user":
-            return self._user_turn(turn)
-        return PromptTurn("assistant", (turn.text,), turn.ids if turn.vocabulary == self._vocabulary else None)
-
-    def _user_turn(self, turn: Turn) -> prompt.Turn:
-        """Media and files in their order, then what was typed."""
-        from multimodal.prompt import Turn as PromptTurn
-
-        content: list[Any] = []
-        for part in turn.parts:
-            if not isinstance(part, TextPart):
-                content.append(self._uploads.decoded(part))
-            elif part.name is not None:
-                content.append(f"{part.name}:\n{part.text}\n\n")
-        return PromptTurn("user", (*content, turn.text) if turn.text else tuple(content))
-
     def _outcome(
         self, reply: Reply, conversation: Conversation, assistant: Assistant, done: ResponseDone
     ) -> dict[str, Any]:
         last = conversation.turns[-1]
         if last.role == "assistant":  # else the reply never became part of the conversation
-            self._live[reply.turn.id] = conversation
-            while len(self._live) > LIVE_CONVERSATIONS:
-                self._live.popitem(last=False)
+            self.memory.keep(reply.turn.id, conversation, assistant)
         return {
             "status": done.status,
             "error": done.error,
             "ids": list(last.ids or ()) if last.role == "assistant" else None,
-            "vocabulary": self._vocabulary,
+            "vocabulary": self.memory.vocabulary,
             "model": assistant.checkpoint.name,
             "usage": vars(done.usage),
             "timings_ms": {
@@ -406,11 +344,6 @@ def _reserved() -> Reply:
     """Holds a conversation's place while its question is written to the disk."""
     turn = Turn("", "", None, "assistant", "answering", (), 0)
     return Reply(turn, turn, None, [])
-
-
-def _was_read(turn: Turn) -> bool:
-    """Whether the model's memory holds the turn: a failed reply, or one stopped before it began, is not there."""
-    return turn.role == "user" or (turn.status != "failed" and turn.ids is not None)
 
 
 def _placed(reply: Reply, text: str, sight: Sight | None) -> dict[str, Any]:
