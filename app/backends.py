@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,11 +15,14 @@ from app.config import Config
 from multimodal.checkpoint import resolve
 from multimodal.errors import CheckpointError, TandemError
 from reasoning.backend import Backend
-from reasoning.errors import BackendRefused, BackendUnavailable, ProfileError
+from reasoning.errors import BackendError, BackendRefused, BackendUnavailable, ProfileError
 from reasoning.profiles import Profile, Profiles, load_profiles
 from reasoning.router import Available
 
 log = logging.getLogger(__name__)
+
+WARM_BYTES = 200e6
+"""Weights up to here are loaded before anyone asks."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Configured:
     problem: str | None = None
 
     def available(self) -> Available:
-        return Available(self.name, frozenset(self.profile.roles), self.profile.sees, self.problem is None)
+        profile = self.profile
+        languages = frozenset(profile.languages)
+        return Available(self.name, frozenset(profile.roles), profile.sees, self.problem is None, languages)
 
 
 def configured(config: Config, profiles: Profiles | None = None) -> list[Configured]:
@@ -76,6 +82,10 @@ def _local(source: str, table: Profiles) -> Configured | None:
         return Configured(name, source, table.families["qwen2.5"], problem=str(error))
 
 
+def _weights_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
 class Backends:
     """Loads each at most once. One at a time; used from any thread."""
 
@@ -101,6 +111,14 @@ class Backends:
             if name not in self._loaded:
                 self._loaded[name] = self._load(entry)
             return self._loaded[name]
+
+    def warm_up(self) -> None:
+        """Load the small ones that lie on this machine, so that the first question need not wait for it."""
+        for entry in self.entries.values():
+            folder = Path(entry.source if entry.server or entry.problem else resolve(entry.source))
+            if not entry.server and folder.is_dir() and _weights_bytes(folder) <= WARM_BYTES:
+                with contextlib.suppress(BackendError):  # whoever asks it is told
+                    self.get(entry.name)
 
     def add(self, backend: Backend, profile: Profile) -> None:
         """One that is already loaded."""

@@ -14,7 +14,7 @@ from app.config import ConfigError, resolve
 from reasoning.router import AUTO, Asked, Available, Medium, Request, Role, Route
 from reasoning.router import route as decide
 
-_DEFAULT = (Available("moe-nano", frozenset({"reasoning"})),)
+_DEFAULT = (Available("moe-nano", frozenset({"reasoning"}), languages=frozenset({"en"})),)
 _ROLES = get_args(Role)
 _MEDIA = get_args(Medium)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from multimodal.sampler import Sampling
 from reasoning.errors import ProfileError
-from reasoning.router import Role
+from reasoning.router import Language, Role
 
 TABLE = Path(__file__).with_name("profiles.toml")
 Coordinates = Literal["none", "resized", "grid-1000"]
@@ -59,8 +59,8 @@ class Profile:
     architectures: transformers classes of its checkpoints, empty for a closed model; `stand_in` is the open family
     that is used instead. loads: class to load instead of the checkpoint's own. named: words in a checkpoint's name
     that tell it from others of its class. coordinates: what its boxes are measured in (`reasoning.boxes`).
-    single_turn: it answers one question, without history. runs_python: it writes Python to be run
-    (`reasoning.math_tool`). context: tokens, prompt and answer together.
+    languages: what it reads, empty for many. single_turn: it answers one question, without history. runs_python: it
+    writes Python to be run (`reasoning.math_tool`). context: tokens, prompt and answer together.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Profile:
     fill_in_middle: bool = False
     runs_python: bool = False
     experts: bool = False
+    languages: tuple[Language, ...] = ()
     single_turn: bool = False
     loop_guard: bool = False
     never_greedy: bool = False
@@ -180,6 +181,9 @@ def _family(name: str, entry: Any) -> Profile:
             raise ProfileError(f"{where}: role {role!r}; the roles are {', '.join(get_args(Role))}")
     if profile.coordinates not in get_args(Coordinates):
         raise ProfileError(f"{where}: coordinates {profile.coordinates!r}; choose {', '.join(get_args(Coordinates))}")
+    for language in profile.languages:
+        if language not in get_args(Language):
+            raise ProfileError(f"{where}: language {language!r}; choose {', '.join(get_args(Language))}")
     if profile.context < 512:
         raise ProfileError(f"{where}: context {profile.context} is no number of tokens")
     if profile.never_greedy and not profile.sampling.do_sample:

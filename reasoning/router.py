@@ -18,16 +18,22 @@ THINKER = "thinker"
 AUTO = "auto"
 Role = Literal["reasoning", "mathematics", "code", "vision", "grounding", "documents"]
 Medium = Literal["image", "audio", "video"]
+Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
 class Available:
-    """A backend that is configured. roles: what it is for. sees: takes pictures. ready: False while it is down."""
+    """A backend that is configured. roles: what it is for. sees: takes pictures. ready: False while it is down.
+    languages: what it reads, empty for many."""
 
     name: str
     roles: frozenset[Role]
     sees: bool = False
     ready: bool = True
+    languages: frozenset[Language] = frozenset()
+
+    def reads(self, language: Language) -> bool:
+        return not self.languages or language in self.languages
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Route:
     heavy: bool
     score: float
     domain: Domain | None
-    language: Literal["zh", "en"]
+    language: Language
     features: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -108,8 +114,7 @@ def route(request: Request, thresholds: Thresholds = Thresholds()) -> Route:
     backend, reason = _choose(request, read, domain, score, heavy, thresholds)
     if request.choice != AUTO and backend == request.choice:
         confidence = 1.0
-    language: Literal["zh", "en"] = "zh" if read.chinese else "en"
-    return Route(backend, reason, confidence, heavy, score, domain, language, scores)
+    return Route(backend, reason, confidence, heavy, score, domain, _language(read), scores)
 
 
 def fall_back(decided: Route, why: str) -> Route:
@@ -155,11 +160,17 @@ def _choose(
         roles = ("mathematics" if domain == "mathematics" else "code", "reasoning")
     for role in roles:
         for one in request.available:
-            if one.ready and role in one.roles:
+            if one.ready and role in one.roles and one.reads(_language(read)):
                 return one.name, f"{why}, so {one.name} reasons about it"
-    down = [one.name for one in request.available if not one.ready and set(roles) & one.roles]
-    lack = f"{down[0]} is not reachable" if down else "no reasoning backend is configured"
+    suited = [one for one in request.available if set(roles) & one.roles]
+    lack = "no reasoning backend is configured"
+    if suited:
+        lack = f"{suited[0].name} " + ("does not read this language" if suited[0].ready else "is not reachable")
     return THINKER, f"{why}, but {lack}, so the model that listens answers"
+
+
+def _language(read: Features) -> Language:
+    return "zh" if read.chinese else "en"
 
 
 def _chosen(request: Request) -> tuple[str, str]:

@@ -131,6 +131,16 @@ def test_without_a_specialist_the_reasoning_backend_takes_over_and_without_one_t
     assert seen.backend == THINKER and "visual" in seen.reason
 
 
+def test_a_backend_is_only_asked_in_a_language_that_it_reads() -> None:
+    english = Available("moe-nano", frozenset({"reasoning"}), languages=frozenset({"en"}))
+    asked = "小明有15个苹果，吃了3个，还剩多少个？"
+    alone = route(Request(asked, available=(english,)))
+    assert alone.heavy and alone.backend == THINKER and "moe-nano does not read this language" in alone.reason
+    assert route(Request(asked, available=(english, Available("qwen-max", MOE.roles)))).backend == "qwen-max"
+    assert route(Request("What is 15 minus 3?", available=(english,))).backend == "moe-nano"
+    assert route(Request(asked, choice="moe-nano", available=(english,))).backend == "moe-nano", "as the user wants it"
+
+
 def test_the_users_choice_wins_where_it_can_be_kept() -> None:
     for choice in ("moe-nano", THINKER):
         decided = route(Request("Hello!", choice=choice, available=ALL))

@@ -88,6 +88,7 @@ class Engine:
         self._assistant: Assistant | None = None
         self._loaded = asyncio.Event()
         self._loading: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to load; `state` tells how it goes."""
@@ -127,6 +128,8 @@ class Engine:
     async def _unload(self) -> None:
         assistant, self._assistant = self._assistant, None
         self.on_unload()
+        if self._warming is not None:
+            await self._warming
         if assistant is not None:
             await asyncio.to_thread(assistant.close)
 
@@ -150,6 +153,7 @@ class Engine:
                     speaks=checkpoint.token2wav is not None,
                 )
             )
+            self._warming = asyncio.create_task(asyncio.to_thread(assistant.answering.backends.warm_up))
         self._loaded.set()
 
     def _set(self, state: EngineState) -> None:
