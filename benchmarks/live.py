@@ -5,8 +5,9 @@ Latency is the client's: from the moment when the last loud sample was sent to t
 the stages are the server's `tandem.turn.timing`. Prints three JSON lines: `turns` (p50, p95, split by stage, the first
 turns against the last), `calls` (1, 2 and 4 at once), `silence` (processor time while nobody speaks).
 
-    python -m benchmarks.live [--model NAME|FOLDER] [--turns 50] [--silence-ms 300]
+    python -m benchmarks.live [--model NAME|FOLDER] [--turns 50] [--silence-ms 300] [--backends LIST] [--only-turns]
 
+--backends: who may reason; with one, each turn is written down beside the Thinker's answer, which waits for its words.
 Without --model: models/omni-nano, or where that is missing a random checkpoint of its sizes.
 """
 
@@ -47,11 +48,12 @@ STAGES = ("decided_ms", "read_ms", "first_text_ms", "first_code_ms", "first_samp
 
 
 @contextlib.contextmanager
-def server(model: str, max_speech_sec: float) -> Iterator[tuple[str, psutil.Process]]:
+def server(model: str, max_speech_sec: float, backends: str = "") -> Iterator[tuple[str, psutil.Process]]:
     """The address of a running server, and its process."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "app", "web", "--port", "0", "--no-browser", "--ephemeral", "--model", model]
+        command += ["--backends", backends]
         environment = {**os.environ, "TANDEM_MAX_SPEECH_SEC": str(max_speech_sec), "TANDEM_THREADS": "1"}
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -162,11 +164,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--silence-ms", type=int, default=300)
     parser.add_argument("--speech-sec", type=float, default=3.0, help="longest reply")
+    parser.add_argument("--backends", default="", help="as for `web`; none by default")
+    parser.add_argument("--only-turns", action="store_true")
     options = parser.parse_args()
     model = options.model or (str(BUILT_IN / "omni-nano") if (BUILT_IN / "omni-nano").is_dir() else str(random_nano()))
     about, (pcm, _) = hardware(), question()
     given = {"model": Path(model).name, "silence_ms": options.silence_ms, "question_sec": round(len(pcm) / RATE_HZ, 2)}
-    with server(model, options.speech_sec) as (address, process):
+    given["backends"] = options.backends
+    with server(model, options.speech_sec, options.backends) as (address, process):
         with Caller(address, options.silence_ms) as caller:
             caller.turn(pcm)  # the first call of a process compiles and loads; it is reported by itself
             cold = caller.rows.pop()
@@ -177,6 +182,8 @@ def main() -> None:
             medians = [statistics.median(row["latency_ms"] for row in some) for some in (rows[:part], rows[-part:])]
             turns = {**given, "turns": len(rows), **summary(rows), "first_of_process_ms": round(cold["latency_ms"], 1)}
             print_line("live turns", {**turns, "last_fifth_over_first_fifth": round(medians[1] / medians[0], 3)}, about)
+            if options.only_turns:
+                return
             before, started = sum(process.cpu_times()[:2]), time.perf_counter()
             caller.listen(np.zeros(RATE_HZ * 10, "<i2"), 0, threading.Event())
             spent = sum(process.cpu_times()[:2]) - before

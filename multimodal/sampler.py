@@ -45,6 +45,7 @@ class Sampler:
     seen: ids that the repetition penalty counts (prompt and output).
     suppress: ids that are never drawn.
     constraint: what the text must keep to, or None.
+    log_probabilities: of each token that was drawn, before anything was done to the logits; kept where `measure`.
     """
 
     sampling: Sampling
@@ -52,6 +53,8 @@ class Sampler:
     suppress: tuple[int, ...] = ()
     seen: set[int] = field(default_factory=set)
     constraint: Constraint | None = None
+    measure: bool = False
+    log_probabilities: list[float] = field(default_factory=list)
 
     def draw(self, logits: torch.Tensor) -> int:
         """logits: [vocab] of the next position. Returns the id and counts it as seen."""
@@ -69,6 +72,8 @@ class Sampler:
             scores = _masked(scores, self.constraint.allowed())
         token = self._sample(scores) if rule.do_sample else int(scores.argmax())
         self.seen.add(token)
+        if self.measure:
+            self.log_probabilities.append(float(logits.float().log_softmax(-1)[token]))
         if self.constraint is not None:
             self.constraint.accept(token)
         return token

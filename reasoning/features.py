@@ -24,6 +24,7 @@ HAN_NUMBER = re.compile(r"[零一二三四五六七八九十百千万两]+(?=[�
 HAN = re.compile(r"[\u3400-\u9fff]")
 QUESTION = re.compile(
     r"[?？]|^(?:what|which|who|how|why|when|where|is|are|does|do|can|could|should|will)\b"
+    r"|[,.] how (?:many|much|far|fast|old|long)\b"  # as speech is written down, without its mark
     r"|多少|几|什么|怎么|谁|哪|为何|吗|是否|请"
 )
 STATEMENT = re.compile(r"(?:i|i'm|i've|my|we|he|she|they|there|it|the|that|this|let's|thanks)\b|我|他|她|这|今天|明天")

@@ -95,6 +95,7 @@ class ResponseDone:
     first_text_ms, first_audio_ms, total_ms: from the moment the request reached the session.
     marks_ms: from the same moment, when each stage gave its first and last: appended, read (the prompt is cached),
               first_text, last_text, first_code, last_code, first_audio, last_audio; only what happened.
+    sureness: geometric mean of the probabilities of the text's tokens, 0…1; None where it was not measured.
     """
 
     generation: int
@@ -106,6 +107,7 @@ class ResponseDone:
     total_ms: float = 0.0
     error: str | None = None
     marks_ms: Mapping[str, float] = field(default_factory=dict)
+    sureness: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,8 @@ class ResponseOptions:
 
     voice: a name of the checkpoint's voices, None for its first. greedy: always the most likely token, in text
     and speech. seed: of text and speech sampling and of Token2Wav's noise; None draws one.
-    sampling: of the text, instead of the checkpoint's. constraint: makes what one reply's text must keep to.
+    sampling: of the text, instead of the checkpoint's. constraint: makes what one reply's text must keep to. measure:
+    tell how sure the Thinker was of its text.
     whole_speech: make the waveform in one piece at the end, as the reference does, instead of in windows.
     """
 
@@ -67,6 +68,7 @@ class ResponseOptions:
     seed: int | None = None
     sampling: Sampling | None = None
     constraint: Callable[[], Constraint] | None = None
+    measure: bool = False
     whole_speech: bool = False
     windows: Windows = Windows()
 
@@ -125,6 +127,7 @@ class _Reply:
     steps: list[Step] = field(default_factory=list)
     code_count: int = 0
     speech_cut: bool = False
+    log_probabilities: list[float] = field(default_factory=list)
     text: str = ""
     status: Literal["completed", "length", "cancelled", "failed"] = "completed"
     error: str | None = None
@@ -434,7 +437,8 @@ class Conversation:
         if options.greedy:
             sampling = replace(sampling, do_sample=False)
         constraint = options.constraint() if options.constraint else None
-        sampler = Sampler(sampling, reply.generators["thinker"], constraint=constraint)
+        sampler = Sampler(sampling, reply.generators["thinker"], constraint=constraint, measure=options.measure)
+        reply.log_probabilities = sampler.log_probabilities
         if sampling.repetition_penalty != 1.0:
             sampler.seen |= {i for span in self._spans for i in thinker.tmrope.ids(span)}
         stop = self.checkpoint.stop
@@ -604,6 +608,7 @@ class Conversation:
             total_ms=self._since(reply),
             error=reply.error,
             marks_ms=reply.marks_ms,
+            sureness=float(np.exp(np.mean(reply.log_probabilities))) if reply.log_probabilities else None,
         )
 
     def _remember(self, reply: _Reply) -> None:

@@ -22,9 +22,10 @@ TOKENS_MORE = 16
 
 @dataclass(frozen=True)
 class Transcribed:
-    """The words of the turn that a reply answers; told beside the reply."""
+    """The words of a spoken turn. sureness: of the model that wrote them down, as in ResponseDone."""
 
     text: str
+    sureness: float = 1.0
 
 
 class Transcription:
@@ -50,7 +51,7 @@ class Transcription:
         """The end of the turn, of `duration_sec` in all, unless it goes on."""
         self._rest, self._duration_sec = rest, duration_sec
 
-    def write(self, wanted: Callable[[], bool]) -> str:
+    def write(self, wanted: Callable[[], bool]) -> Transcribed:
         """The words so far; the beginning of them where they are not `wanted` any more. Raises RuntimeError where the
         model failed."""
         conversation = self._conversation
@@ -59,24 +60,34 @@ class Transcription:
         rest = [*self._opening, *self._rest, TextSpan((self._control.audio_eos,))]
         conversation.close_turn(Turn("user", (PROMPT,)), [*rest, *prompt.continue_turn(PROMPT), prompt.close_turn()])
         try:
-            return "".join(_written(conversation, self._duration_sec, wanted))
+            *pieces, done = _written(conversation, self._duration_sec, wanted)
         finally:
             conversation.rewind(place)
+        assert isinstance(done, ResponseDone)
+        return Transcribed("".join(map(str, pieces)).strip(), done.sureness or 0.0)
 
 
 def transcribe(checkpoint: Checkpoint, clip: AudioClip, wanted: Callable[[], bool]) -> Iterator[str]:
     """Pieces of the text. Ends early where it is not `wanted` any more. Raises RuntimeError where the model failed."""
     conversation = Conversation(checkpoint)
     conversation.append(Turn("user", (clip, PROMPT)))
-    yield from _written(conversation, clip.duration_sec, wanted)
+    for piece in _written(conversation, clip.duration_sec, wanted):
+        if isinstance(piece, str):
+            yield piece
 
 
-def _written(conversation: Conversation, duration_sec: float, wanted: Callable[[], bool]) -> Iterator[str]:
+def _written(
+    conversation: Conversation, duration_sec: float, wanted: Callable[[], bool]
+) -> Iterator[str | ResponseDone]:
+    """Pieces of the text, then its end."""
     limit = round(duration_sec * TOKENS_PER_SEC) + TOKENS_MORE
-    for event in conversation.respond(ResponseOptions(speech=False, greedy=True, max_text_tokens=limit)):
+    options = ResponseOptions(speech=False, greedy=True, measure=True, max_text_tokens=limit)
+    for event in conversation.respond(options):
         if not wanted():
             conversation.cancel()
         if isinstance(event, TextDelta):
             yield event.text
-        elif isinstance(event, ResponseDone) and event.status == "failed":
-            raise RuntimeError(event.error)
+        elif isinstance(event, ResponseDone):
+            if event.status == "failed":
+                raise RuntimeError(event.error)
+            yield event

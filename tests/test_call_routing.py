@@ -49,14 +49,16 @@ def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
 class Dictated(Transcription):
     """Writes down what the test says, when the test says so."""
 
-    def __init__(self, checkpoint: Checkpoint, text: str, now: threading.Event | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, text: str, now: threading.Event | None = None, sureness: float = 0.95
+    ) -> None:
         super().__init__(checkpoint)
-        self.text, self.now = text, now
+        self.text, self.now, self.sureness = text, now, sureness
 
-    def write(self, wanted: Any) -> str:
+    def write(self, wanted: Any) -> Transcribed:
         while self.now is not None and wanted() and not self.now.wait(0.005):
             pass
-        return self.text
+        return Transcribed(self.text, self.sureness)
 
 
 def routing(
@@ -97,7 +99,7 @@ def wave(events: list[ScriptedEvent]) -> np.ndarray:
 def test_a_heavy_question_is_solved_by_the_backend_and_spoken_by_the_talker(checkpoint: Checkpoint) -> None:
     backend = Scripted(says("9.8 is ", "larger. ", "It has $x^2$ more."))
     conversation, told = answer(checkpoint, routing(checkpoint, backend, HEAVY))
-    assert asides(told, Transcribed) == [Transcribed(HEAVY)]
+    assert asides(told, Transcribed) == [Transcribed(HEAVY, 0.95)]
     assert [one.route.backend for one in asides(told, Routed)] == ["scripted"]
     assert backend.asked[0][-1].text == HEAVY, "the backend reads what was said"
     assert text(told) == "9.8 is larger. It has x squared more.", "nothing of the Thinker's own answer"
@@ -166,9 +168,10 @@ def test_the_words_of_a_turn_that_is_spoken_equal_those_of_its_file(checkpoint: 
             listening.hear(piece)
         listening.commit()
         expected = "".join(transcribe(checkpoint, AudioClip(samples, RATE_HZ), lambda: True))
-        assert words.write(lambda: True) == expected
-        assert words.write(lambda: True) == expected, "asking again changes nothing"
-    assert len(words.write(lambda: False)) < len(expected)
+        written = words.write(lambda: True)
+        assert written.text == expected.strip() and 0 < written.sureness < 1
+        assert words.write(lambda: True) == written, "asking again changes nothing"
+    assert len(words.write(lambda: False).text) < len(expected)
 
 
 @pytest.mark.parametrize("when", ["before the words", "while it thinks", "while it speaks"])
@@ -219,7 +222,7 @@ def test_a_backend_that_fails_leaves_the_answer_to_the_thinker(checkpoint: Check
 
 def test_words_that_cannot_be_written_down_leave_the_answer_to_the_thinker(checkpoint: Checkpoint) -> None:
     class Broken(Transcription):
-        def write(self, wanted: Any) -> str:
+        def write(self, wanted: Any) -> Transcribed:
             raise RuntimeError("out of memory")
 
     backend = Scripted()
@@ -227,6 +230,22 @@ def test_words_that_cannot_be_written_down_leave_the_answer_to_the_thinker(check
     _, told = answer(checkpoint, one)
     alone, _ = spoken(checkpoint)
     assert text(told) == text([*alone.respond(OPTIONS)]) and not backend.asked
+
+
+def test_words_that_were_not_clear_decide_for_nobody_else(checkpoint: Checkpoint) -> None:
+    backend = Scripted()
+    one = Routing(answering(backend), checkpoint, lambda: "auto", lambda model: Dictated(model, HEAVY, None, 0.7))
+    _, told = answer(checkpoint, one)
+    (routed,) = asides(told, Routed)
+    assert routed.route.backend == "thinker" and "not clear enough to ask scripted" in routed.route.reason
+    chosen = Routing(
+        answering(Scripted(says("9.8."))),
+        checkpoint,
+        lambda: "scripted",
+        lambda model: Dictated(model, HEAVY, None, 0.7),
+    )
+    _, told = answer(checkpoint, chosen)
+    assert text(told) == "9.8.", "the user's choice stands"
 
 
 def test_without_a_backend_nothing_is_written_down(checkpoint: Checkpoint) -> None:

@@ -20,13 +20,16 @@ from app.answering import Answering, Routed
 from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip
 from multimodal.prompt import Turn
-from reasoning.router import THINKER, Route
+from reasoning.router import AUTO, THINKER, Route
 from streaming.dialogue import Tell
 from streaming.events import Aside, ResponseDone, ScriptedEvent
 from streaming.session import Conversation, ResponseOptions
-from streaming.transcription import Transcribed, Transcription
+from streaming.transcription import Transcription
 
 log = logging.getLogger(__name__)
+
+SURE = 0.8
+"""From which sureness on words decide that somebody answers who has not heard the turn (`benchmarks.spoken_routing`)."""
 
 Events = TypeVar("Events")
 
@@ -114,16 +117,16 @@ class RoutedAnswer:
 
         def decide() -> None:
             try:
-                text = words.write(lambda: not self._cancelled).strip()
+                written = words.write(lambda: not self._cancelled)
             except Exception:
                 log.exception("a spoken turn could not be written down")
                 held.let_out()
                 return
             if self._cancelled:
                 return
-            self._routing.know(asked, text)
-            decided = self._route = self._decide()
-            tell(Aside(0, Transcribed(text)))
+            self._routing.know(asked, written.text)
+            decided = self._route = self._decide(written.sureness)
+            tell(Aside(0, written))
             tell(Aside(0, Routed(decided)))
             if decided.backend == THINKER:
                 held.let_out()
@@ -144,11 +147,16 @@ class RoutedAnswer:
         else:
             held.let_out()
 
-    def _decide(self) -> Route:
+    def _decide(self, sureness: float = 1.0) -> Route:
         turns = self._routing.read(self._conversation.turns)
         while turns[-1].role == "assistant":  # the Thinker may have answered already
             turns.pop()
-        return self._routing.answering.route(turns[-1], turns[:-1], self._routing.choice())
+        choice = self._routing.choice()
+        decided = self._routing.answering.route(turns[-1], turns[:-1], choice)
+        if choice == AUTO and decided.backend != THINKER and sureness < SURE:
+            unclear = f"the words were not clear enough to ask {decided.backend}, so the model that listens answers"
+            return replace(decided, backend=THINKER, reason=unclear, confidence=sureness)
+        return decided
 
     def _read_out(self, decided: Route, tell: Tell) -> None:
         turns = self._routing.read(self._conversation.turns)
