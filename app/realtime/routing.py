@@ -29,7 +29,7 @@ from streaming.transcription import Transcription
 log = logging.getLogger(__name__)
 
 SURE = 0.8
-"""From which sureness on words decide that somebody answers who has not heard the turn (`benchmarks.spoken_routing`)."""
+"""From which sureness on words decide that somebody answers who has not heard them (`benchmarks.spoken_routing`)."""
 
 Events = TypeVar("Events")
 
