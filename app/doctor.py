@@ -125,7 +125,8 @@ def backends(config: Config) -> Iterator[Finding]:
 
     entries = configured(config)
     for entry in entries:
-        what = f"{entry.name}, {entry.profile.title}" + (f" at {entry.server}" if entry.server else "")
+        roles = ", ".join(entry.profile.roles) or "whoever chooses it"
+        what = f"{entry.name}, for {roles}" + (f", at {entry.server}" if entry.server else "")
         if entry.problem is None:
             yield Finding("backend", "ok", what)
         else:

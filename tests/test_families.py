@@ -40,7 +40,7 @@ def test_models_and_doctor_list_what_only_reasons(tmp_path: Path, monkeypatch: p
     assert told.exit_code == 1 and "only reasons" in told.stdout and "python tool" in told.stdout
     monkeypatch.setenv("TANDEM_BACKENDS", f"{folder}, qwen-max@nowhere")
     told = CliRunner().invoke(app, ["doctor", "--model", "no-such-model"])
-    assert "moe-nano, moe-nano, built in" in told.stdout and "qwen-max cannot be asked" in told.stdout
+    assert "moe-nano, for reasoning" in told.stdout and "qwen-max cannot be asked" in told.stdout
     (folder / "model.safetensors").write_bytes(b"cut")
     assert "cut off" in CliRunner().invoke(app, ["models"]).stdout
 
