@@ -107,9 +107,12 @@ def _page(
         return Page(answer.text, found | {"text": answer.text}, cut)
     original = Size(width, height)
     if form == "lines":
-        lines = read_lines(answer.text, original, sight)
-        shown = "\n".join(line.label for line in lines)
-        return Page(shown, found | {"lines": [{"text": line.label, "box": _corners(line)} for line in lines]}, cut)
+        lines: list[dict[str, Any]] = [
+            {"text": line.label, "box": _corners(line)} for line in read_lines(answer.text, original, sight)
+        ]
+        # A model that was not taught the form answers in plain text, which has no places.
+        lines = lines or [{"text": line.strip(), "box": None} for line in answer.text.splitlines() if line.strip()]
+        return Page("\n".join(line["text"] for line in lines), found | {"lines": lines}, cut)
     blocks = read_layout(answer.text, original, sight)
     listed = [{"kind": one.kind, "markdown": one.markdown, "box": _corners(one.box)} for one in blocks]
     return Page(markdown(blocks), found | {"blocks": listed}, cut)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.config import BUILT_IN_MODELS
 from multimodal.errors import PromptError
 from reasoning.boxes import Box, Sight, Size
 from reasoning.documents import Block, markdown, question, read_layout, read_lines
@@ -101,6 +102,24 @@ def test_read_asks_the_backend_that_reads_documents(page: Path) -> None:
     lines = '[{"bbox_2d": [0, 0, 56, 28], "text_content": "Hello"}'
     status, said, noted, _ = read(page, "--as", "lines", replies=[answer(lines, finish="length")])
     assert (status, said) == (0, "Hello\n") and "reached a limit" in noted
+
+
+def test_a_model_that_gives_no_places_still_gives_the_lines(page: Path) -> None:
+    _, said, _, _ = read(page, "--as", "lines", "--json", replies=[answer("Bill\n\n2.50\n")])
+    assert json.loads(said)["lines"] == [{"text": "Bill", "box": None}, {"text": "2.50", "box": None}]
+
+
+@pytest.mark.skipif(not (BUILT_IN_MODELS / "omni-nano" / "config.json").is_file(), reason="omni-nano is not there")
+def test_the_built_in_model_reads_printed_words(tmp_path: Path) -> None:
+    words = ("house", "garden", "bread", "table", "window")
+    for word in words:
+        picture = Image.new("RGB", (224, 112), "white")
+        ImageDraw.Draw(picture).text((20, 30), word, fill="black", font=ImageFont.load_default(44))
+        picture.save(tmp_path / f"{word}.png")
+    files = [str(tmp_path / f"{word}.png") for word in words]
+    said = CliRunner().invoke(app, ["read", *files]).stdout.split()
+    right = sum(one == word for one, word in zip(said, words, strict=True))
+    assert right >= 2, said
 
 
 def test_fields_are_checked_against_the_schema(page: Path, tmp_path: Path) -> None:
