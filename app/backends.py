@@ -36,9 +36,9 @@ class Configured:
     problem: str | None = None
 
     def available(self) -> Available:
-        profile = self.profile
+        profile, problem = self.profile, self.problem
         languages = frozenset(profile.languages)
-        return Available(self.name, frozenset(profile.roles), profile.sees, self.problem is None, languages)
+        return Available(self.name, frozenset(profile.roles), profile.sees, problem is None, languages, problem or "")
 
 
 def configured(config: Config, profiles: Profiles | None = None) -> list[Configured]:
@@ -55,8 +55,10 @@ def configured(config: Config, profiles: Profiles | None = None) -> list[Configu
 
 
 def _remote(model: str, server: str, table: Profiles) -> Configured:
-    problem = None
-    if not server.startswith(("http://", "https://")) and server not in table.servers:
+    problem, preset = None, table.servers.get(server)
+    if preset is not None:
+        problem = preset.lacks_key(os.environ)
+    elif not server.startswith(("http://", "https://")):
         problem = f"no server {server!r}: give a base URL, or one of {', '.join(table.servers)}"
     return Configured(model, model, table.of_remote(model), server, problem)
 

@@ -40,9 +40,7 @@ def families(
     for one in table.families.values():
         fits = tuple(name for name in one.hub if (size := parameters(name)) and size * bytes_each * ROOM <= memory)
         servers = [table.servers[name] for name in one.servers]
-        asked = tuple(
-            s.name for s in servers if one.remote and (s.key_optional or not s.key_env or environ.get(s.key_env))
-        )
+        asked = tuple(server.name for server in servers if one.remote and server.lacks_key(environ) is None)
         rows.append(Runnable(one, tuple(found.get(one.name, ())), fits, asked))
     return rows
 

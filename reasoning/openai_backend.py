@@ -65,9 +65,9 @@ class Remote:
     ) -> Remote:
         """A server of the table, perhaps at another address; the key comes from the environment, never from a file."""
         environ = os.environ if environ is None else environ
+        if lack := server.lacks_key(environ):
+            raise BackendRefused(lack)
         key = environ.get(server.key_env, "") if server.key_env else ""
-        if server.key_env and not key and not server.key_optional:
-            raise BackendRefused(f"{server.title} needs a key: set {server.key_env} in the environment")
         return cls(
             model=model,
             base_url=base_url or server.base_url,

@@ -38,6 +38,12 @@ class Server:
     continues: bool = False
     continue_body: Mapping[str, Any] = field(default_factory=dict)
 
+    def lacks_key(self, environ: Mapping[str, str]) -> str | None:
+        """What to do about the key that it needs; None where it has it."""
+        if not self.key_env or self.key_optional or environ.get(self.key_env):
+            return None
+        return f"{self.title} needs a key: set {self.key_env} in the environment"
+
 
 @dataclass(frozen=True)
 class Delimiters:

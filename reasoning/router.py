@@ -23,14 +23,20 @@ Language = Literal["en", "zh"]
 
 @dataclass(frozen=True)
 class Available:
-    """A backend that is configured. roles: what it is for. sees: takes pictures. ready: False while it is down.
-    languages: what it reads, empty for many."""
+    """A backend that is configured. roles: what it is for. sees: takes pictures. ready: False while it cannot be asked,
+    and problem: why, and what to do. languages: what it reads, empty for many."""
 
     name: str
     roles: frozenset[Role]
     sees: bool = False
     ready: bool = True
     languages: frozenset[Language] = frozenset()
+    problem: str = ""
+
+    @property
+    def lack(self) -> str:
+        """Why it is not asked, as the end of a sentence."""
+        return f"cannot be asked ({self.problem.rstrip('.')})" if self.problem else "is not reachable"
 
     def reads(self, language: Language) -> bool:
         return not self.languages or language in self.languages
@@ -165,7 +171,7 @@ def _choose(
     suited = [one for one in request.available if set(roles) & one.roles]
     lack = "no reasoning backend is configured"
     if suited:
-        lack = f"{suited[0].name} " + ("does not read this language" if suited[0].ready else "is not reachable")
+        lack = f"{suited[0].name} " + ("does not read this language" if suited[0].ready else suited[0].lack)
     return THINKER, f"{why}, but {lack}, so the model that listens answers"
 
 
@@ -179,7 +185,7 @@ def _chosen(request: Request) -> tuple[str, str]:
         names = ", ".join([THINKER, *(known.name for known in request.available)])
         return THINKER, f"there is no backend named {request.choice} (choose one of {names}), so the Thinker answers"
     if not one.ready:
-        return THINKER, f"{one.name} is not reachable, so the model that listens answers"
+        return THINKER, f"{one.name} {one.lack}, so the model that listens answers"
     if request.attachments and not (one.sees and set(request.attachments) == {"image"}):
         return THINKER, f"{one.name} cannot take what is attached, so the model that listens and watches answers"
     return one.name, f"you chose {one.name}"

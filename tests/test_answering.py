@@ -380,7 +380,13 @@ def test_a_random_mixture_of_experts_answers_and_tells_where_its_tokens_went(
         assert counts[use[0].layers[layer][0]] > 0
 
 
-def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path) -> None:
+def test_what_is_configured_and_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
+    without = Backends(configured(Config(backends="qwen-max@dashscope")))
+    decided = Answering(without).route(Turn("user", (HEAVY,)), [], "auto")
+    assert decided.backend == "thinker" and "qwen-max cannot be asked" in decided.reason
+    assert "set DASHSCOPE_API_KEY" in decided.reason
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "x")
     (tmp_path / "broken").mkdir()
     text = (
         f"{tmp_path / 'broken'}, qwen-max@dashscope, mine@http://127.0.0.1:9/v1, other@nowhere, Qwen/Qwen2.5-Coder-7B"

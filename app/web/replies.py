@@ -222,6 +222,7 @@ class Replies:
 
     def _answer(self, reply: Reply, assistant: Assistant) -> dict[str, Any]:
         """Make the reply; returns what is to be kept of it."""
+        from app.answering import Tool
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
 
@@ -246,7 +247,8 @@ class Replies:
             if reply.stop:
                 conversation.cancel()
             if told.take(event):
-                if told.reasoning and time.monotonic() - shown >= SHOW_SEC:
+                # A program is shown before it is run, which may take a while.
+                if told.reasoning and (isinstance(event, Tool) or time.monotonic() - shown >= SHOW_SEC):
                     self._show_reasoning(reply, told)
                     shown = time.monotonic()
             elif isinstance(event, TextDelta):
