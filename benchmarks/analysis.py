@@ -1,24 +1,33 @@
 """Batch analysis: throughput against a plain loop, decoding against its limits, scaling over workers, memory.
 
-    python -m benchmarks.analysis [--parts throughput decode scaling memory] [--clips 4] [--seconds 48]
+    python -m benchmarks.analysis [--parts throughput decode scaling memory] [--clips 4] [--seconds 48] [--rounds 3]
 
 throughput: the same clips, windows, frame sizes and reply lengths on a random checkpoint of omni-nano's sizes; the
 plain loop is qwen-vl-utils' fetch_video, transformers' processor and generate, one window after the other, without
-sound on either side. decode: windows as the analysis reads them, every frame of the file unscaled, and its keyframes
-alone. scaling: the analysis of several files with an answerer that takes no time, one decoding thread a worker.
-memory: the whole process tree of the command on an hour of 1080p with sound. Prints a JSON line a part.
+sound on either side, and with torch's own number of threads (as many as cores) as well as with one: the faster counts.
+decode: windows as the analysis reads them, every frame of the file unscaled, and its keyframes alone. scaling: the
+analysis of several files with an answerer that takes no time, one decoding thread a worker. memory: the whole process
+tree of the command on an hour of 1080p with sound.
+
+All sides take turns, `--rounds` times, and the median of each counts. Processor seconds, of the program and its
+decoders, say how much work it was: on a machine that others use too, they are steadier than the time on the wall.
+Prints a JSON line a part.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,26 +74,63 @@ def clip(seconds: float) -> Path:
     return path
 
 
-def timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Spent:
+    """wall, and processor time of the program and of its decoders that have ended."""
+
+    wall_sec: float
+    cpu_sec: float
+
+
+def spend(work: Callable[[], Any]) -> Spent:
+    started, before = time.perf_counter(), _cpu_sec()
     work()
-    return time.perf_counter() - started
+    return Spent(time.perf_counter() - started, _cpu_sec() - before)
 
 
-def analysed(path: Path, count: int, answerer: Any, jobs: int, threads: int) -> float:
-    """Seconds for `count` items of one file, model loaded and decoders warm."""
+def _cpu_sec() -> float:
+    """Of this process and the server that forks the decoders, with the decoders that have ended."""
+    told = []
+    for one in (psutil.Process(), *psutil.Process().children()):
+        with contextlib.suppress(psutil.Error):
+            told.append(sum(one.cpu_times()[:4]))  # user, system, and those of its ended children
+    return sum(told)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    return spend(work).wall_sec
+
+
+def by_turns(sides: dict[str, Callable[[], Spent]], rounds: int) -> dict[str, Spent]:
+    """The median of each side."""
+    spent: dict[str, list[Spent]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            spent[name].append(side())
+    return {
+        name: Spent(*(statistics.median(getattr(one, what) for one in told) for what in ("wall_sec", "cpu_sec")))
+        for name, told in spent.items()
+    }
+
+
+def analysed(path: Path, count: int, answerer: Any, jobs: int, threads: int) -> Spent:
+    """For `count` items of one file, model loaded and decoders warm. threads: of each job, in model and decoder."""
+    import torch
+
+    torch.set_num_threads(threads)
     options = AnalysisOptions(task="caption", window=WINDOW_SEC, audio="off", max_tokens=REPLY_TOKENS, jobs=jobs)
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "r.jsonl", "benchmark")
         loop = Run(lambda item: analyze(item, analyst), journal, Progress("quiet", count), jobs)
         analyst = Analyst(options, answerer, DEFAULT_LIMITS, journal, None, threads, loop.tell)
-        seconds = timed(lambda: loop.all([Item(str(n), path) for n in range(count)]))
+        spent = spend(lambda: loop.all([Item(str(n), path) for n in range(count)]))
         assert list(journal.done.values()) == ["ok"] * count, "the analysis failed"
         journal.close()
-    return seconds
+    return spent
 
 
-def plain_loop(folder: str, path: Path, count: int, seconds: float, budget: Any) -> float:
+def plain_loop(folder: str, path: Path, count: int, seconds: float, budget: Any) -> Callable[[int], Spent]:
+    """The loop that one would write first, model loaded; called with torch's number of threads."""
     import torch
     from qwen_vl_utils.vision_process import fetch_video
     from transformers import Qwen2_5OmniForConditionalGeneration, Qwen2_5OmniProcessor
@@ -111,20 +157,34 @@ def plain_loop(folder: str, path: Path, count: int, seconds: float, budget: Any)
                     model.generate(**inputs, max_new_tokens=REPLY_TOKENS, min_new_tokens=REPLY_TOKENS, do_sample=False)
                 start += WINDOW_SEC
 
-    return timed(work)
+    def measured(threads: int) -> Spent:
+        torch.set_num_threads(threads)
+        return spend(work)
+
+    return measured
 
 
 def throughput(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, Any]:
-    path, count = clip(options.seconds), options.clips
-    analysed(path, 1, thinker, 1, 2)
+    path, count, cores = clip(options.seconds), options.clips, os.cpu_count() or 1
+    thinker = ThinkerAnswerer(replace(thinker.checkpoint, stop=frozenset()))  # replies of the same length
+    loop = plain_loop(thinker.checkpoint.folder, path, count, options.seconds, thinker.budget())
+    analysed(path, 1, thinker, 1, cores)
+    sides: dict[str, Callable[[], Spent]] = {
+        "jobs_1": lambda: analysed(path, count, thinker, 1, cores),
+        "jobs_2": lambda: analysed(path, count, thinker, 2, max(1, cores // 2)),
+        "plain_loop": lambda: loop(cores),
+        "plain_loop_one_thread": lambda: loop(1),
+    }
+    spent = by_turns(sides, options.rounds)
     media = count * options.seconds
-    ours = {jobs: analysed(path, count, thinker, jobs, 2 // jobs) for jobs in (1, 2)}
-    theirs = plain_loop(thinker.checkpoint.folder, path, count, options.seconds, thinker.budget())
+    ours, theirs = ([one for name, one in spent.items() if name.startswith(kind)] for kind in ("jobs", "plain"))
     return {
         "media_sec": media,
-        "hours_per_hour": {f"jobs_{jobs}": round(media / seconds, 2) for jobs, seconds in ours.items()},
-        "plain_loop_hours_per_hour": round(media / theirs, 2),
-        "ratio": round(theirs / min(ours.values()), 2),
+        "rounds": options.rounds,
+        "hours_per_hour": {name: round(media / one.wall_sec, 2) for name, one in spent.items()},
+        "cpu_sec": {name: round(one.cpu_sec, 1) for name, one in spent.items()},
+        "ratio": round(min(one.wall_sec for one in theirs) / min(one.wall_sec for one in ours), 2),
+        "cpu_ratio": round(min(one.cpu_sec for one in theirs) / min(one.cpu_sec for one in ours), 2),
     }
 
 
@@ -162,8 +222,20 @@ def decode(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, A
 def scaling(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, Any]:
     path, answerer = clip(options.seconds), Silent(thinker)
     analysed(path, 1, answerer, 1, 1)
-    one, two = (analysed(path, options.clips, answerer, jobs, 1) for jobs in (1, 2))
-    return {"one_worker_sec": round(one, 2), "two_workers_sec": round(two, 2), "ratio": round(one / two, 2)}
+    spent = by_turns(
+        {
+            "one_worker": lambda: analysed(path, options.clips, answerer, 1, 1),
+            "two_workers": lambda: analysed(path, options.clips, answerer, 2, 1),
+        },
+        options.rounds,
+    )
+    one, two = spent["one_worker"], spent["two_workers"]
+    return {
+        "rounds": options.rounds,
+        **{f"{name}_{what}": round(getattr(told, what), 2) for name, told in spent.items() for what in vars(told)},
+        "ratio": round(one.wall_sec / two.wall_sec, 2),
+        "load_after": round(os.getloadavg()[0], 1),
+    }
 
 
 def memory(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, Any]:
@@ -206,6 +278,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=48.0, help="length of a clip, a multiple of 48")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-frames", type=int, default=768, help="frames of the hour")
     options = parser.parse_args()
     import torch
