@@ -192,6 +192,8 @@ def translate_errors(name: str) -> Iterator[None]:
     """Turn what a decoder library raises on bad content into MediaUnreadable."""
     try:
         yield
+    except _Encrypted:
+        raise MediaUnreadable(f"{name} is encrypted against copying: hand over a copy without it") from None
     except DECODER_ERRORS:
         raise MediaUnreadable(
             f"{name} is damaged, cut short or of a kind that cannot be decoded: export or download it again"
@@ -226,10 +228,16 @@ def discard_others(container: InputContainer, stream: Any) -> None:
 
 
 def packets_of(container: InputContainer, stream: Any, health: Health) -> Iterator[Any]:
-    """The packets of one track, then the empty one that drains the decoder; read errors are skipped where possible."""
+    """The packets of one track, then the empty one that drains the decoder; read errors are skipped where possible.
+
+    Packets that only a key would open end in MediaUnreadable where the container is closed.
+    """
     for _ in range(_READ_ERRORS):
         try:
-            yield from container.demux(stream)
+            for packet in container.demux(stream):
+                if packet.has_sidedata("encryption_info"):
+                    raise _Encrypted
+                yield packet
             return
         except (av.error.FFmpegError, OSError):
             health.whole = False
@@ -246,6 +254,10 @@ def decode_packet(packet: Any, health: Health) -> list[Any]:
     except (av.error.FFmpegError, OSError):
         health.whole = False
         return []
+
+
+class _Encrypted(Exception):
+    """A packet is scrambled."""
 
 
 _READ_ERRORS = 20  # a file with more of them is not worth reading on

@@ -25,6 +25,10 @@ SMALL = FrameBudget(min_pixels=28 * 28, max_pixels=192 * 96)  # about the size t
 B_FRAMES = {"preset": "veryfast", "x264-params": "keyint=20:bframes=3:scenecut=0"}
 
 
+_KEY = "000102030405060708090a0b0c0d0e0f"
+ENCRYPTED = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": _KEY, "encryption_kid": _KEY}  # of write_video
+
+
 def tone(seconds: float, rate_hz: int = 16_000, hz: float = 440.0, level: float = 0.5) -> np.ndarray:
     """float32 [N]"""
     return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)).astype(np.float32)

@@ -20,6 +20,7 @@ from multimodal.decode import MediaLimits, probe, read_audio, read_picture, read
 from multimodal.errors import MediaError, MediaNotFound, MediaTooLarge, MediaUnreadable
 from tests.media_files import (
     B_FRAMES,
+    ENCRYPTED,
     SMALL,
     click_track,
     one_colour_png,
@@ -338,3 +339,11 @@ def test_soundfile_is_the_reference_for_what_was_written(tmp_path: Path) -> None
     expected, rate_hz = soundfile.read(path, dtype="float32")
     clip = read_audio(path, rate_hz=rate_hz)
     np.testing.assert_allclose(clip.samples, expected, atol=1e-6)
+
+
+def test_encrypted_media_are_named_as_such(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 30, 15, sound=tone(2, 48_000), container_options=ENCRYPTED)
+    for read in (read_video, read_audio):
+        with pytest.raises(MediaUnreadable, match="encrypted") as found:
+            read(path)
+        one_line(found.value)

@@ -32,6 +32,7 @@ import qwen_vl_utils.vision_process  # isort: skip # noqa: F401  a confined chil
 
 _PARENT_DEATH = 1  # prctl
 _CUT_FPS, _CUT_BLOCK_SEC = 4.0, 60.0
+_EVERY_FRAME_FPS = 1000.0
 _CUT_LEVEL, _CUT_RATIO = 24.0, 3.0  # mean difference of 255, and times what is usual around it
 _CUT_PIXELS = 56 * 112
 
@@ -72,7 +73,16 @@ class Decoder:
                 changes.setdefault(moment, change)
             at += _CUT_BLOCK_SEC
         moments = sorted(changes)
-        return find_cuts(moments, [changes[moment] for moment in moments])
+        found = find_cuts(moments, [changes[moment] for moment in moments])
+        return [
+            self._exact(moment, max((one for one in moments if one < moment), default=start_sec)) for moment in found
+        ]
+
+    def _exact(self, moment: float, before: float) -> float:
+        """The frame between two of those looked at with which the new scene begins."""
+        self.ask("changes", max(0.0, before - 1 / _CUT_FPS), moment, _EVERY_FRAME_FPS)
+        changes = self.answer()
+        return max(changes, key=lambda change: change[1])[0] if changes else moment
 
     def ask(self, what: str, *arguments: Any) -> None:
         """Let the child begin; `answer` gives what came out, in the order of asking. "window" takes a FrameBudget,
@@ -119,7 +129,7 @@ def _serve(line: Connection, path: Path, limits: MediaLimits, threads: int) -> N
     work = {
         "outline": lambda: outline(path, limits),
         "sha256": lambda: _sha256(path),
-        "changes": lambda start, end: _changes(path, limits, threads, start, end),
+        "changes": lambda start, end, fps=_CUT_FPS: _changes(path, limits, threads, start, end, fps),
         "window": window,
     }
     while True:
@@ -142,10 +152,10 @@ def _sha256(path: Path) -> str:
 
 
 def _changes(
-    path: Path, limits: MediaLimits, threads: int, start_sec: float, end_sec: float
+    path: Path, limits: MediaLimits, threads: int, start_sec: float, end_sec: float, fps: float
 ) -> list[tuple[float, float]]:
-    """(time, mean difference to the frame before) of small frames, four a second; nothing where they are damaged."""
-    budget = FrameBudget(fps=_CUT_FPS, min_pixels=28 * 28, max_pixels=_CUT_PIXELS)
+    """(time, mean difference to the frame before) of small frames; nothing where they are damaged."""
+    budget = FrameBudget(fps=fps, min_pixels=28 * 28, max_pixels=_CUT_PIXELS)
     try:
         clip = read_video(path, budget, limits, False, start_sec or None, end_sec, threads)
     except MediaError:

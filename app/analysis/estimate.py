@@ -73,7 +73,7 @@ def _calibrate(plans: Sequence[ItemPlan], analyst: Analyst) -> tuple[float, floa
         try:
             decoder.outline()
             started = time.monotonic()
-            decoder.ask("window", window.budget, planned.audio, window.start_sec, window.end_sec)
+            decoder.ask("window", window.budget, planned.audio, window.start_sec, window.read_to_sec)
             clip = decoder.answer()
             decoded = time.monotonic()
             ask(analyst, (clip, planned.question), analyst.options.seed, analyst.schema)

@@ -121,7 +121,7 @@ def _answer_windows(work: _Work, planned: ItemPlan, analyst: Analyst, decoder: D
     def ask_next() -> None:
         if (number := next(ahead, None)) is not None:
             window = planned.windows[number]
-            decoder.ask("window", window.budget, planned.audio, window.start_sec, window.end_sec)
+            decoder.ask("window", window.budget, planned.audio, window.start_sec, window.read_to_sec)
 
     ask_next()
     for number, window in enumerate(planned.windows):
@@ -300,12 +300,12 @@ def _answer_over_windows(
     _count(work, chosen)
     name = "all" if problem else choice.parse(chosen.text)
     if name != "all":
-        start, end = answered[int(name) - 1].start_sec, answered[int(name) - 1].end_sec
+        start = answered[int(name) - 1].start_sec
         window = next(one for one in planned.windows if abs(one.start_sec - start) < 1e-2)
         budget = analyst.answerer.budget(
             fps=min(60.0, 2 * window.budget.fps), max_frames=2 * window.budget.max_frames, min_frames=4
         )
-        decoder.ask("window", budget, planned.audio, start, end)
+        decoder.ask("window", budget, planned.audio, start, window.read_to_sec)
         clip: VideoClip = decoder.answer()
         answer, problem = ask(analyst, (clip, planned.question), seed, None)
         closer = _bound(answer.text, None, problem, clip, window, planned)

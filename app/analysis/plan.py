@@ -18,10 +18,12 @@ from multimodal.sampling import FrameBudget
 
 @dataclass(frozen=True)
 class PlannedWindow:
-    """A window with its budget. sampled: None where no frame lies in it. tokens: of its prompt."""
+    """A window with its budget. read_to_sec: the end of what is read, which leaves out a frame that stands just where
+    the next window begins. sampled: None where no frame lies in it. tokens: of its prompt."""
 
     start_sec: float
     end_sec: float
+    read_to_sec: float
     budget: FrameBudget
     sampled: Sampled | None
     tokens: int
@@ -86,7 +88,10 @@ def plan(
     fps = options.fps or DEFAULT_FPS
     if options.max_frames is not None:
         fps = min(fps, options.max_frames / max(end - start, 1e-3))
-    planned = tuple(_window(one, outline, fps, options, answerer, limits, audio, question) for one in cut)
+    reached = [*(one.end_sec - outline.tick_sec for one in cut[:-1]), cut[-1].end_sec]
+    planned = tuple(
+        _window(one, to, outline, fps, options, answerer, limits, audio, question) for one, to in zip(cut, reached)
+    )
     missing = outline.declared_sec - max(outline.duration_sec, outline.sound_sec[1] if outline.sound_sec else 0.0)
     gaps = ((outline.duration_sec, outline.declared_sec),) if missing > 1 and item.end_sec is None else ()
     return ItemPlan(item, question, start, end, audio, planned, gaps)
@@ -94,6 +99,7 @@ def plan(
 
 def _window(
     one: windows.Window,
+    read_to_sec: float,
     outline: Outline,
     fps: float,
     options: AnalysisOptions,
@@ -108,13 +114,13 @@ def _window(
     budget = answerer.budget(fps=fps, min_frames=least, max_frames=min(wanted, limits.video_frames))
     if options.task == "transcript":  # the sound is what counts
         budget = answerer.budget(fps=fps, min_frames=2, max_frames=2)
-    sampled = outline.sampled(budget, limits, one.start_sec, one.end_sec)
+    sampled = outline.sampled(budget, limits, one.start_sec, read_to_sec)
     tokens = 0
     if sampled is not None:
         sound_sec = 0.0
         if audio and outline.sound_sec is not None:
             first = float(outline.shown_sec[outline.shown_sec >= one.start_sec - outline.tick_sec / 2][0])
-            begins, ends = max(outline.sound_sec[0], one.start_sec), min(outline.sound_sec[1], one.end_sec)
+            begins, ends = max(outline.sound_sec[0], one.start_sec), min(outline.sound_sec[1], read_to_sec)
             sound_sec = max(0.0, ends - first) if ends > begins else 0.0
         tokens = answerer.tokens(sampled, sound_sec, question)
-    return PlannedWindow(one.start_sec, one.end_sec, budget, sampled, tokens)
+    return PlannedWindow(one.start_sec, one.end_sec, read_to_sec, budget, sampled, tokens)
