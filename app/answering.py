@@ -58,7 +58,7 @@ class Routed:
 
 @dataclass(frozen=True)
 class Reasoning:
-    """More of what the backend thinks. replaced: all text shown so far was reasoning, too."""
+    """More of what the backend thinks. replaced: it was shown as the answer so far, and is no part of it."""
 
     text: str
     replaced: bool = False
@@ -276,9 +276,9 @@ class _Work:
                 self.reasoning += event.text
                 self.script.tell(Reasoning(event.text))
             elif isinstance(event, AnswerWasReasoning):
+                self.script.tell(Reasoning(self.shown, replaced=True))
                 self.reasoning, self.shown = self.reasoning + self.shown, ""
                 spoken = SpokenText(self.decided.language)
-                self.script.tell(Reasoning(self.reasoning, replaced=True))
             elif isinstance(event, ToolCall):
                 announced.add(event.id)
                 self.script.tell(Tool(event.name, _code(event)))

@@ -157,7 +157,7 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                     _note(f"{event.route.backend}: {event.route.reason}")
                 said.routes.append(event.route)
             elif isinstance(event, Reasoning):
-                said.reasoning = event.text if event.replaced else said.reasoning + event.text
+                said.reasoning += event.text
                 sys.stderr.write(_printable(event.text, sys.stderr))
                 sys.stderr.flush()
             elif isinstance(event, Tool):

@@ -105,6 +105,19 @@ def test_a_program_is_folded_away_with_the_thoughts_and_the_answer_is_shown_and_
     ]
 
 
+def test_thoughts_without_an_opening_mark_leave_the_answer_when_they_close(page: Page, remote: ScriptedServer) -> None:
+    pieces = [chunk(content=text) for text in ("Let me see. ", "</think>", "9.8 is", " larger.")]
+    remote.script.append(Reply([*pieces, chunk(finish="stop"), END], pause_sec=0.7))
+    page.locator("#message").fill(HEAVY)
+    page.keyboard.press("Enter")
+    answer = page.locator("li.assistant").last
+    expect(answer.locator("article > .text")).to_have_text("Let me see.")
+    expect(answer.locator("article > .text")).to_be_empty()
+    expect(answer.locator("details.reasoning .text")).to_have_text("Let me see.")
+    expect(page.locator("li.assistant:not([data-state^=answering])")).to_have_count(1, timeout=60_000)
+    expect(answer.locator("article > .text")).to_have_text("9.8 is larger.")
+
+
 def test_a_backend_that_is_down_is_replaced_and_the_page_says_so(page: Page, remote: ScriptedServer) -> None:
     remote.script.append(Reply(status=401))
     ask(page, HEAVY)

@@ -222,7 +222,7 @@ class Replies:
 
     def _answer(self, reply: Reply, assistant: Assistant) -> dict[str, Any]:
         """Make the reply; returns what is to be kept of it."""
-        from app.answering import Tool
+        from app.answering import Reasoning, Tool
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
 
@@ -246,6 +246,9 @@ class Replies:
         for event in assistant.answering.respond(conversation, options, chosen.route, earlier):
             if reply.stop:
                 conversation.cancel()
+            if isinstance(event, Reasoning) and event.replaced:
+                reply.text = ""
+                self._show(reply)
             if told.take(event):
                 # A program is shown before it is run, which may take a while.
                 if told.reasoning and (isinstance(event, Tool) or time.monotonic() - shown >= SHOW_SEC):

@@ -32,7 +32,7 @@ class Told:
         if isinstance(event, Routed):
             self.routes.append(event.route)
         elif isinstance(event, Reasoning):
-            self.reasoning = event.text if event.replaced else self.reasoning + event.text
+            self.reasoning += event.text
         elif isinstance(event, Tool) and event.in_text:
             pass
         elif isinstance(event, Tool):
