@@ -23,6 +23,7 @@ from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Turn
 from reasoning import math_tool, tool_loop
 from reasoning.backend import (
+    MOST_TOKENS,
     AnswerDelta,
     AnswerWasReasoning,
     Backend,
@@ -45,6 +46,8 @@ from streaming.session import Conversation, ResponseOptions
 
 log = logging.getLogger(__name__)
 
+LEAST_TOKENS = 1024
+"""What a backend may write at least, whatever the Thinker may: its thoughts and programs count, too."""
 MOST_HISTORY = 12
 """Earlier turns that a backend is told: what a short follow-up leans on."""
 
@@ -255,7 +258,7 @@ class _Work:
         answering, entry = self.answering, self.answering.backends.entries[self.decided.backend]
         backend = answering.backends.get(self.decided.backend)
         options = Options(
-            max_tokens=min(8192, max(self.options.max_text_tokens, 1024)),
+            max_tokens=min(MOST_TOKENS, max(self.options.max_text_tokens, LEAST_TOKENS)),
             seed=self.options.seed,
             experts=answering.experts and entry.profile.experts,
             cancellation=self.cancellation,

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-from reasoning.formula import spoken_formula
+from reasoning.formula import Language, spoken_formula
 
-Language = Literal["en", "zh"]
 LONGEST_CHARS = 400  # a sentence that never ends is spoken in parts
 _FENCE = "```"
 _ABBREVIATION = re.compile(

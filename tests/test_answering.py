@@ -229,6 +229,18 @@ def test_one_stop_stops_the_backend_and_the_voice(checkpoint: Checkpoint, how: s
     assert list(conversation.respond(OPTIONS))[-1].status in ("completed", "length")  # type: ignore[union-attr]
 
 
+def test_one_stop_also_stops_a_program_that_runs(checkpoint: Checkpoint) -> None:
+    backend = Scripted(calls("while True: pass"), says("never asked"))
+    conversation = asked(checkpoint)
+    started = 0.0
+    for event in answering(backend, PythonTool()).respond(conversation, OPTIONS):
+        if isinstance(event, Tool) and event.result is None:
+            started = time.monotonic()
+            conversation.cancel()
+    assert 0 < time.monotonic() - started < 5, "the tool's own limit is 10 s"
+    assert len(backend.asked) == 1 and not [t for t in threading.enumerate() if t.name == "backend"]
+
+
 def test_a_notice_is_spoken_while_it_thinks_and_not_shown(checkpoint: Checkpoint) -> None:
     def thinks(options: Options) -> Iterator[Any]:
         time.sleep(0.4)
