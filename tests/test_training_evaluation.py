@@ -11,9 +11,11 @@ import pytest
 from multimodal.checkpoint import load
 from multimodal.media import VideoClip
 from training.evaluate import BARS, ratio, summarize
+from training.judge import ScrambledTmrope
 from training.model_card import write_card
 from training.recognition import character_error_rate, normalize, word_error_rate
-from training.tasks import Outcome, ScrambledTmrope, box_score, heard, same_answer
+from training.scoring import Outcome, box_score, same_answer
+from training.tasks import heard
 
 
 def test_exact_answers_ignore_case_and_the_final_mark_and_nothing_else() -> None:

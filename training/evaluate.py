@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from training.tasks import SPEECH_TASKS, TASKS, Judge, Outcome
+from training.judge import Judge
+from training.scoring import Outcome
+from training.tasks import SPEECH_TASKS, TASKS, Exam
 
 Better = Literal["higher", "lower"]
 
@@ -75,7 +77,7 @@ class Settings:
     greedy_speech: bool
 
 
-_judge: Judge | None = None
+_judge: tuple[Judge, Exam] | None = None
 
 
 def _start(settings: Settings) -> None:
@@ -83,12 +85,15 @@ def _start(settings: Settings) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _judge = Judge(settings.model, settings.seed, settings.greedy_speech)
+    _judge = Judge(settings.model, settings.greedy_speech), Exam(settings.seed)
 
 
 def _answer(job: tuple[str, int]) -> list[Outcome]:
     assert _judge is not None
-    return _judge.outcomes(*job)
+    (judge, exam), (task, index) = _judge, job
+    if task in SPEECH_TASKS:
+        return judge.speech_outcomes(exam.speech_case(index), index, exam.recognizer)
+    return [judge.outcome(exam.case(task, index))]
 
 
 def run(settings: Settings, tasks: Sequence[str], examples: int, processes: int) -> Iterator[Outcome]:
