@@ -14,9 +14,9 @@ from typing import Any, TextIO, cast
 import typer
 
 from app import conversation_file
-from app.answering import Reasoning, Routed, Told, Tool
 from app.assistant import Assistant, MediaFile, MediaKind
 from app.config import Config
+from app.told import Reasoning, Routed, Told, Tool
 from app.wav import GrowingWav
 from multimodal.errors import PromptError, TandemError
 from multimodal.media import Picture, VideoClip

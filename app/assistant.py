@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from app.answering import Answering, Told
+from app.answering import Answering
 from app.backends import Backends
 from app.config import Config, ConfigError
 from app.models import voices
+from app.told import Told
 from multimodal.checkpoint import Checkpoint, load, resolve
 from multimodal.decode import FrameBudget, probe, read_audio, read_picture, read_video
 from multimodal.errors import MediaUnreadable, VoiceError

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.answering import Answered, Answering, ExpertUse, Reasoning, Routed, Tool
+from app.answering import Answering
 from app.backends import Backends, configured
 from app.cli import app
 from app.config import Config
+from app.told import Answered, ExpertUse, Reasoning, Routed, Tool
 from app.web.told import MOST_TOKENS
 from app.web.told import Told as Gathered
 from multimodal.checkpoint import Checkpoint, load

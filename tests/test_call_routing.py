@@ -13,8 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.answering import Routed, Said
 from app.realtime.routing import Routing
+from app.told import Routed, Said
 from multimodal.checkpoint import Checkpoint, load
 from multimodal.media import AudioClip
 from multimodal.prompt import Turn

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import soxr
 
-from app.answering import Routed, Said, shown_after
 from app.realtime.items import Item, Items, Tell
 from app.realtime.protocol import new_id, pcm16
 from app.realtime.settings import RATE_HZ
+from app.told import Routed, Said, shown_after
 from app.web.told import Told
 from reasoning.router import THINKER
 from streaming.call_events import TurnTiming

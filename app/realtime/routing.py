@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from app.answering import Answering, Routed
+from app.answering import Answering
+from app.told import Routed
 from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip
 from multimodal.prompt import Turn

@@ -222,7 +222,7 @@ class Replies:
 
     def _answer(self, reply: Reply, assistant: Assistant) -> dict[str, Any]:
         """Make the reply; returns what is to be kept of it."""
-        from app.answering import Reasoning, Tool
+        from app.told import Reasoning, Tool
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.answering import Answered, ExpertUse, Reasoning, Routed, Tool
+from app.told import Answered, ExpertUse, Reasoning, Routed, Tool
 from reasoning.router import THINKER, Route
 from streaming.events import Aside
 
