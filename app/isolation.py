@@ -18,6 +18,10 @@ _NO_NEW_PRIVS = 38  # prctl
 
 def confine(readable: str) -> None:
     """From here on: bounded memory, no new files, no network, and only `readable` and the libraries to read."""
+    import torch
+
+    # torch learns at its first use what the processor can do, from a file out of reach later; not knowing, it is slow.
+    torch.backends.cpu.get_cpu_capability()
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     most = used + MOST_MEMORY_BYTES

@@ -11,7 +11,8 @@ tree of the command on an hour of 1080p with sound.
 
 All sides take turns, `--rounds` times, and the median of each counts. Processor seconds, of the program and its
 decoders, say how much work it was: on a machine that others use too, they are steadier than the time on the wall.
-Prints a JSON line a part.
+`own_sec` is the program's part without its decoders, `others` what other programs took of all cores meanwhile, from 0
+to 1. Prints a JSON line a part.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +77,35 @@ def clip(seconds: float) -> Path:
 
 @dataclass(frozen=True)
 class Spent:
-    """wall, and processor time of the program and of its decoders that have ended."""
+    """wall; processor time with that of the decoders, and without; the share of all cores that others took."""
 
     wall_sec: float
     cpu_sec: float
+    own_sec: float
+    others: float
 
 
 def spend(work: Callable[[], Any]) -> Spent:
-    started, before = time.perf_counter(), _cpu_sec()
+    started, own, children, busy = time.perf_counter(), time.process_time(), _children_sec(), _busy_sec()
     work()
-    return Spent(time.perf_counter() - started, _cpu_sec() - before)
+    wall, own = time.perf_counter() - started, time.process_time() - own
+    cpu = own + _children_sec() - children
+    return Spent(wall, cpu, own, max(0.0, _busy_sec() - busy - cpu) / wall / (os.cpu_count() or 1))
 
 
-def _cpu_sec() -> float:
-    """Of this process and the server that forks the decoders, with the decoders that have ended."""
-    told = []
-    for one in (psutil.Process(), *psutil.Process().children()):
+def _children_sec() -> float:
+    """Of the server that forks the decoders, with the decoders that have ended."""
+    told = 0.0
+    for one in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            told.append(sum(one.cpu_times()[:4]))  # user, system, and those of its ended children
-    return sum(told)
+            told += sum(one.cpu_times()[:4])  # user, system, and those of its ended children
+    return told
+
+
+def _busy_sec() -> float:
+    """Of all programs on all cores, since the machine started."""
+    told = psutil.cpu_times()
+    return told.user + told.nice + told.system
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -108,7 +119,7 @@ def by_turns(sides: dict[str, Callable[[], Spent]], rounds: int) -> dict[str, Sp
         for name, side in sides.items():
             spent[name].append(side())
     return {
-        name: Spent(*(statistics.median(getattr(one, what) for one in told) for what in ("wall_sec", "cpu_sec")))
+        name: Spent(*(statistics.median(values) for values in zip(*(astuple(one) for one in told))))
         for name, told in spent.items()
     }
 
@@ -183,6 +194,7 @@ def throughput(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[st
         "rounds": options.rounds,
         "hours_per_hour": {name: round(media / one.wall_sec, 2) for name, one in spent.items()},
         "cpu_sec": {name: round(one.cpu_sec, 1) for name, one in spent.items()},
+        "others": {name: round(one.others, 2) for name, one in spent.items()},
         "ratio": round(min(one.wall_sec for one in theirs) / min(one.wall_sec for one in ours), 2),
         "cpu_ratio": round(min(one.cpu_sec for one in theirs) / min(one.cpu_sec for one in ours), 2),
     }
@@ -234,7 +246,6 @@ def scaling(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, 
         "rounds": options.rounds,
         **{f"{name}_{what}": round(getattr(told, what), 2) for name, told in spent.items() for what in vars(told)},
         "ratio": round(one.wall_sec / two.wall_sec, 2),
-        "load_after": round(os.getloadavg()[0], 1),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from app.analysis import times
 from app.analysis.answerer import Answer, AnswerFailed, Circles, ThinkerAnswerer
@@ -242,6 +243,16 @@ def test_a_decoder_ends_with_its_run(tmp_path: Path, flashing: Path) -> None:
     while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{child}")
+
+
+def test_a_confined_decoder_knows_its_processor() -> None:
+    code = (
+        "import sys, torch; from app.isolation import confine; confine(sys.prefix)\n"
+        "torch.nn.functional.interpolate(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), size=(2, 2), mode='bicubic')\n"
+        "print(torch.backends.cpu.get_cpu_capability())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.strip() == torch.backends.cpu.get_cpu_capability() and not run.stderr
 
 
 def test_fewer_frames_are_taken_where_a_most_is_given(flashing: Path) -> None:

@@ -36,13 +36,17 @@ def page(title: str, records: Sequence[dict[str, Any]], folder: Path) -> str:
         f"default-src 'none'; img-src data:; media-src 'self' file:; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
+    prompts = {record["prompt"] for record in records}
+    failed = [number for number, record in enumerate(records) if record["status"] == "error"]
     return environment.get_template("page.html.jinja").render(
         title=title,
         policy=policy,
         style=style,
         script=script,
-        videos=[_video(record, folder) for record in records],
-        failed=sum(record["status"] == "error" for record in records),
+        prompt=prompts.pop() if len(prompts) == 1 else None,
+        videos=[{**_video(record, folder), "number": number} for number, record in enumerate(records)],
+        failed=len(failed),
+        first_failed=failed[0] if failed else None,
     )
 
 
@@ -62,16 +66,28 @@ def _video(record: dict[str, Any], folder: Path) -> dict[str, Any]:
         for segment in record["segments"]
     ]
     found = source.is_file()
+    named = Path(record["id"])
     return {
         **record,
+        "name": named.name or record["id"],
+        "folder": str(named.parent) if named.parent.parts else "",
+        "words": None if _repeats(record) else record["answer"],
         "segments": segments,
         "pictures": _pictures(source, segments) if found and record["status"] == "ok" else {},
         "address": quote(os.path.relpath(source, folder)) if found else None,
     }
 
 
+def _repeats(record: dict[str, Any]) -> bool:
+    """Whether the answer says no more than its segments, with their times."""
+    rest = record["answer"] or ""
+    for segment in record["segments"]:
+        rest = rest.replace(segment["text"], "")
+    return not any(character.isalpha() for character in rest)
+
+
 def _pictures(source: Path, segments: Sequence[dict[str, Any]]) -> dict[int, str]:
-    """Number of a segment → data: URL of the frame where it begins; fewer where the file has changed or is broken."""
+    """Number of a segment → data: URL of a frame from its middle; fewer where the file has changed or is broken."""
     from PIL import Image
 
     from app.analysis.decoder import Decoder
@@ -88,7 +104,7 @@ def _pictures(source: Path, segments: Sequence[dict[str, Any]]) -> dict[int, str
         return made
     try:
         for number in range(0, len(segments), step):
-            start = max(0.0, segments[number]["start_sec"])
+            start = max(0.0, (segments[number]["start_sec"] + segments[number]["end_sec"]) / 2)
             try:
                 decoder.ask("window", budget, False, start, start + 1.0)
                 clip = decoder.answer()
