@@ -12,6 +12,7 @@ from tests.browser import RunningServer, chromium, visitor
 from tests.family_checkpoints import write_checkpoint
 from tests.scripted_server import END, Reply, ScriptedServer, chunk, scripted
 
+SAMPLES = Path(__file__).parent.parent / "docs" / "samples"
 HEAVY = "Which number is larger, 9.11 or 9.8?"
 FOLLOW_UP = "And if it were twice that?"
 CALL = {"index": 0, "id": "a", "type": "function"}
@@ -45,7 +46,7 @@ def server(
 ) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("reasoning")
     mixture = write_checkpoint(folder / "moe-nano", "Qwen3MoeForCausalLM")
-    backends = f"qwen3-30b-a3b@{remote.url}, {mixture}"
+    backends = f"qwen3-30b-a3b@{remote.url}, {mixture}, qwen2.5-vl-7b-instruct@{remote.url}"
     running = RunningServer(folder / "data", tiny_checkpoint, "--seed", "5", "--backends", backends)
     yield running
     running.close()
@@ -158,3 +159,23 @@ def test_the_inspector_shows_which_experts_each_token_went_to(page: Page) -> Non
     assert tokens.nth(2).evaluate("one => one.style.getPropertyValue('--expert')") == str(hue)
     drawer.locator(".json summary", has_text="JSON").click()
     expect(drawer.locator(".json pre")).to_contain_text('"experts"')
+
+
+def test_a_backend_that_sees_is_told_the_pictures_of_earlier_questions(page: Page, remote: ScriptedServer) -> None:
+    page.get_by_role("button", name="Settings").first.click()
+    page.get_by_role("radio", name="qwen2.5-vl-7b-instruct").check()
+    page.keyboard.press("Escape")
+    remote.script += [says('[{"bbox_2d": [28, 56, 112, 140], "label": "circle"}]'), says("A square.")]
+    page.set_input_files("input[type=file][multiple]", str(SAMPLES / "shapes.png"))
+    expect(page.locator(".chips .facts")).to_have_count(1)
+    ask(page, "Where is the circle?")
+    found = page.locator("li.assistant").last
+    expect(found.locator(".marked svg text")).to_have_text("circle")
+    turn = found.get_attribute("data-id")
+    (box,) = page.request.get(f"/api/turns/{turn}/places.json").json()["places"]
+    assert (box["left"], box["top"], box["right"], box["bottom"]) == (28, 56, 112, 140), "sent as large as it is"
+    ask(page, "And what is beside it?")
+    asked = remote.requests[-1][2]["messages"]
+    assert [one["role"] for one in asked] == ["system", "user", "assistant", "user"]
+    assert [part["type"] for part in asked[1]["content"]] == ["image_url", "text"]
+    assert "bbox_2d" in asked[2]["content"] and asked[3]["content"] == "And what is beside it?"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from app.history.records import TextPart, Turn
+from app.history.records import HistoryError, TextPart, Turn
 from app.web.uploads import Uploads
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
@@ -69,20 +69,30 @@ class Memory:
                 content.append(f"{part.name}:\n{part.text}\n\n")
         return PromptTurn("user", (*content, turn.text) if turn.text else tuple(content))
 
+    def shown(self, turn: Turn) -> prompt.Turn:
+        """As people saw it, for a backend: pictures as they are, spoken words written down, other media named."""
+        from multimodal.errors import MediaError
+        from multimodal.prompt import Turn as PromptTurn
+
+        content: list[Any] = []
+        for part in turn.parts:
+            if isinstance(part, TextPart):
+                content += [f"{part.name}:\n{part.text}\n\n"] if part.name is not None else []
+            elif part.medium.kind == "image":
+                try:
+                    content.append(self._uploads.decoded(part))
+                except (MediaError, HistoryError):
+                    content.append("[image] ")
+            elif not (turn.transcript and part.medium.kind == "audio"):
+                content.append(f"[{part.medium.kind}] ")
+        return PromptTurn(turn.role, (*content, *filter(None, (turn.transcript, turn.text))))
+
     def _turn(self, turn: Turn, vocabulary: str) -> prompt.Turn:
         from multimodal.prompt import Turn as PromptTurn
 
         if turn.role == "user":
             return self.question(turn)
         return PromptTurn("assistant", (turn.text,), turn.ids if turn.vocabulary == vocabulary else None)
-
-
-def in_words(turn: Turn) -> prompt.Turn:
-    """As people saw it, for a model that reads: media are only named, and need not be decoded."""
-    from multimodal.prompt import Turn as PromptTurn
-
-    kinds = [part.medium.kind for part in turn.media if not (turn.transcript and part.medium.kind == "audio")]
-    return PromptTurn(turn.role, (*(f"[{kind}] " for kind in kinds), turn.transcript or "", turn.text))
 
 
 def _was_written(turn: Turn) -> bool:

@@ -22,7 +22,7 @@ from app.web import inspection, settings
 from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.live import Message, Tabs
 from app.web.markdown import Clip, render
-from app.web.memory import Memory, in_words
+from app.web.memory import Memory
 from app.web.uploads import Uploads
 from app.web.views import clip_before, last_part, turn_view
 
@@ -222,6 +222,7 @@ class Replies:
 
     def _answer(self, reply: Reply, assistant: Assistant) -> dict[str, Any]:
         """Make the reply; returns what is to be kept of it."""
+        from app.backend_answer import MOST_HISTORY
         from app.told import Reasoning, Tool
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
@@ -242,7 +243,7 @@ class Replies:
         shown = kept = time.monotonic()
         done: ResponseDone | None = None
         told = Told()
-        earlier = [in_words(turn) for turn in reply.path[:-1]]
+        earlier = [self.memory.shown(turn) for turn in reply.path[:-1][-MOST_HISTORY:]]
         for event in assistant.answering.respond(conversation, options, chosen.route, earlier):
             if reply.stop:
                 conversation.cancel()
