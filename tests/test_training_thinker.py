@@ -24,7 +24,7 @@ from training.packed_thinker import PackedThinker
 from training.packing import IGNORED, NO_PHONE, Budget, Layout, Packer, Sequence, Sound, empty_arrays
 from training.recognition import edit_distance
 from training.thinker import Trainer, TrainOptions, new_model
-from training.thinker_losses import LossSums, thinker_loss
+from training.thinker_losses import INNER_LOSSES, LossSums, thinker_loss
 from training.thinker_progress import Examiner, Task
 from training.tokenizer import chat_tokenizer, learn
 from training.utterances import Utterance, write_shard
@@ -237,7 +237,7 @@ def test_packed_forward_equals_transformers_forward(model: Any, layout: Layout, 
     packed = PackedThinker(model)
     batch, sequences = packed_batch(layout)
     mel, values = encoder_inputs(batch)
-    hidden, _, _ = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
+    hidden, *_ = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
     index = KINDS.index(kind)
     sequence = sequences[index]
     start = sum(len(s.ids) for s in sequences[:index])
@@ -469,16 +469,18 @@ def test_every_loss_reaches_every_part_of_the_model(layout: Layout) -> None:
     ]
     turns = [Turn("user", (clip, shown)), Turn("assistant", ("a",))]
     packer.add(layout.sequence("heard", turns, {id(clip): sound}, seen={id(shown): [items]}))
+    filmed = film(4, 2.0, 3)
+    turns = [Turn("user", ("A cat?", filmed)), Turn("assistant", ("A cat at 1 second.",))]
+    packer.add(layout.sequence("film", turns, seen={id(filmed): [items, items]}))
     batch = batch_views(block(packer.finish()), empty_arrays(BUDGET, 0))
     mel, values = encoder_inputs(batch)
-    hidden, heard, seen = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
     sums = LossSums(KINDS, torch.device("cpu"))
-    thinker_loss(packed, batch, hidden, heard, seen, batch["clip_tokens"], sums).backward()
+    outputs = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
+    thinker_loss(packed, batch, *outputs, batch["clip_tokens"], sums).backward()
     without = [name for name, p in packed.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert without == ["model.model.audio_tower.audio_bos_eos_token.weight"]  # transformers keeps it, and never uses it
     read = sums.read()
-    encoders = ("phones", "characters", "cells", "colors", "boxes", "places", "letters")
-    assert all(read[name][0] > 0 for name in ("heard", *encoders))
+    assert all(read[name][0] > 0 for name in ("heard", *INNER_LOSSES))
 
 
 def test_what_cells_show_can_be_learned(layout: Layout) -> None:

@@ -256,7 +256,8 @@ class Maker:
         turns, heard = [self._fitting(turn, example, seen) for turn in example.turns], {}
         if example.spoken is not None and self.rng.random() < o.mixture.spoken:
             turns, heard = self._spoken(turns, example.spoken)
-        return self.layout.sequence(f"{kind}, spoken" if heard else kind, turns, heard, seen=seen)
+        sounds = example.details.get("sounds", ())
+        return self.layout.sequence(f"{kind}, spoken" if heard else kind, turns, heard, seen=seen, sounds=sounds)
 
     def _is_simple(self, example: Example) -> bool:
         details = example.details

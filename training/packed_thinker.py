@@ -8,6 +8,7 @@ over segments padded for it. Both equal transformers' forward.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 
 from training.cells import COLOR_ID, HALVES, LETTER_LABELS, classes
 from training.features import CHUNK_FRAMES, MERGE
+from training.guidance import TIMES
 from training.packing import CHARACTERS
 from training.utterances import PHONES
 
@@ -81,11 +83,22 @@ def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
     return F.rms_norm(x.float(), norm.weight.shape, norm.weight.float(), norm.variance_epsilon)
 
 
+@dataclass(frozen=True)
+class Inside:
+    """What the losses need of a forward. queries, keys: [HEADS, N, D] of the guided heads, after rotation; scale: of their
+    product; middle: the hidden states halfway, [N, hidden]."""
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    scale: float
+    middle: torch.Tensor
+
+
 class PackedThinker(torch.nn.Module):
     """model: Qwen2_5OmniThinkerForConditionalGeneration, whose vision layers all attend to the whole picture.
 
-    The heads (phones and characters for every 20 ms, read from the audio embeddings, and what every cell shows, read from
-    the picture embeddings) help training and are not exported.
+    The heads (phones and characters for every 20 ms, read from the audio embeddings, what every cell shows, read from the
+    picture embeddings, and the time in a clip, read halfway through the language model) help training and are not exported.
     """
 
     def __init__(self, model: Any, flash: bool = False) -> None:
@@ -102,13 +115,14 @@ class PackedThinker(torch.nn.Module):
         self.box_head = torch.nn.Linear(hidden, 8)  # the item's box as seen from the cell, and the cell's own place
         self.letter_head = torch.nn.Linear(hidden, HALVES * LETTER_LABELS)
         torch.nn.init.constant_(self.letter_head.bias, -4.0)  # most cells show no letters
+        self.time_head = torch.nn.Linear(hidden, TIMES)
         self.run_eagerly()
 
     def run_eagerly(self) -> None:
         """Run encoders and language model as they are written."""
         self.run_audio: Callable[..., torch.Tensor] = self.audio
         self.run_vision: Callable[..., torch.Tensor] = self.vision
-        self.run_language: Callable[..., torch.Tensor] = self.language
+        self.run_language: Callable[..., tuple[torch.Tensor, ...]] = self.language
 
     def compile_parts(self) -> None:
         """Compile encoders and language model; shapes must then stay the same."""
@@ -165,12 +179,17 @@ class PackedThinker(torch.nn.Module):
 
     def language(
         self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, offsets: torch.Tensor, longest: int
-    ) -> torch.Tensor:
-        """x: embeddings [N, hidden]; cos, sin: [N, head width]. Returns the last hidden states [N, hidden]."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x: embeddings [N, hidden]; cos, sin: [N, head width]. Returns the last hidden states [N, hidden], and as `Inside`
+        has them queries, keys and the hidden states halfway."""
         text = self.model.model.language_model
         sin = signed(sin)
-        for layer in text.layers:
+        guided, middle = self.guided_heads(), x
+        queries, keys = [], []
+        for number, layer in enumerate(text.layers):
             attention = layer.self_attn
+            if number == len(text.layers) // 2:
+                middle = x
             y = rms_norm(x, layer.input_layernorm)
             heads = joined(y, attention.q_proj, attention.k_proj, attention.v_proj)
             heads = heads.view(len(y), -1, attention.head_dim)  # [N, heads + 2 · key-value heads, D]
@@ -178,11 +197,19 @@ class PackedThinker(torch.nn.Module):
             qk, v = heads.split((own + shared, shared), 1)
             q, k = rotate(qk, cos, sin).split((own, shared), 1)
             k, v = (t.repeat_interleave(attention.num_key_value_groups, 1) for t in (k, v))
+            for _, head in (one for one in guided if one[0] == number):
+                queries.append(q[:, head])
+                keys.append(k[:, head])
             y = self._attend(q, k, v, offsets, longest, True, attention.scaling)
             x = x + attention.o_proj(y.flatten(1))
             y = rms_norm(x, layer.post_attention_layernorm)
             x = x + gated(y, layer.mlp)
-        return rms_norm(x, text.norm)
+        return rms_norm(x, text.norm), torch.stack(queries), torch.stack(keys), middle
+
+    def guided_heads(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Layer and head of "named" and of "next" (see `guidance`), which share no keys."""
+        layers, heads = len(self.model.model.language_model.layers), self.model.config.text_config.num_attention_heads
+        return (layers * 3 // 8, 0), (layers * 5 // 8, heads - 1)
 
     def embed(
         self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, largest_image: int, compiled: bool = True
@@ -201,10 +228,12 @@ class PackedThinker(torch.nn.Module):
 
     def forward(
         self, batch: Batch, mel: torch.Tensor, values: torch.Tensor, longest: int, largest_image: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Inside]:
         """Last hidden states [N, hidden], audio embeddings [A · 50, hidden] and picture embeddings [P / 4, hidden] of a packed
-        batch (see `packing`)."""
+        batch (see `packing`), and what goes on inside the language model."""
         x, heard, seen = self.embed(batch, mel, values, largest_image)
         rotary = self.model.model.language_model.rotary_emb
         cos, sin = rotary(x.float(), batch["positions"].long()[:, None])  # [1, N, head width]
-        return self.run_language(x, cos[0], sin[0], batch["offsets"], longest), heard, seen
+        hidden, queries, keys, middle = self.run_language(x, cos[0], sin[0], batch["offsets"], longest)
+        scale = self.model.model.language_model.layers[0].self_attn.scaling
+        return hidden, heard, seen, Inside(queries, keys, scale, middle)

@@ -7,7 +7,7 @@ flash attention's variable-length form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from multimodal.prompt import AudioSpan, ControlIds, ImageSpan, PromptFormat, Sp
 from multimodal.tmrope import Tmrope
 from training.cells import FIELDS, HALVES, UNKNOWN, Listing, label_cells
 from training.features import CHUNK_FRAMES, HOP, MERGE, PATCH, encoder_tokens, frame_patches, patch_places
+from training.guidance import FIELDS as GUIDANCE_FIELDS
+from training.guidance import Text, guidance, pieces_of, times_of
 
 IGNORED = -100
 NO_PHONE = 255
@@ -67,7 +69,7 @@ class Sequence:
     """One conversation. ids: int32 [n]; positions: int32 [3, n]; learned: bool [n]; patches: uint8 [F, 588] of single
     frames; pairs: int32 [P, 2] their rows for each temporal patch; places: int32 [P, 2] row and column; images: patches
     of each picture or 2-frame step, which attend among themselves; weight: of its loss; cells, letters: of `label_cells`
-    for every embedding of a picture, [P / 4, …]."""
+    for every embedding of a picture, [P / 4, …]; guided: of `guidance`; times: of `times_of`."""
 
     kind: str
     ids: np.ndarray
@@ -81,6 +83,8 @@ class Sequence:
     weight: float = 1.0
     cells: np.ndarray = field(default_factory=lambda: np.zeros((0, FIELDS), np.int16))
     letters: np.ndarray = field(default_factory=lambda: np.zeros((0, HALVES), np.int64))
+    guided: np.ndarray = field(default_factory=lambda: np.zeros((0, GUIDANCE_FIELDS), np.int32))
+    times: np.ndarray | None = None
 
     @property
     def chunks(self) -> int:
@@ -95,6 +99,7 @@ class Layout:
         self.format = PromptFormat(tokenizer, self.control)
         self.tmrope = Tmrope.read(self.control, thinker_config)
         self.system_prompt = system_prompt
+        self._pieces = pieces_of(tokenizer, thinker_config.text_config.vocab_size)
 
     def sequence(
         self,
@@ -103,9 +108,11 @@ class Layout:
         heard: dict[int, Sound] | None = None,
         weight: float = 1.0,
         seen: Mapping[int, Listing] | None = None,
+        sounds: Iterable[Mapping[str, Any]] = (),
     ) -> Sequence:
         """`heard` gives the Sound for an AudioClip by its `id()`; other clips are taken as they are (16 kHz). `seen` gives
-        what a Picture, or each pair of frames of a VideoClip, shows; what others show is not learned."""
+        what a Picture, or each pair of frames of a VideoClip, shows; what others show is not learned. `sounds`: see
+        `guidance`."""
         spans: list[tuple[Span, bool]] = []
         media = _Media(heard or {}, seen or {})
         if turns[0].role != "system":
@@ -127,7 +134,13 @@ class Layout:
             ids += new
             learned += [is_learned] * len(new)
         positions, _ = self.tmrope.place_all([span for span, _ in spans])
-        return media.finish(kind, np.array(ids, np.int32), positions.astype(np.int32), np.array(learned), weight)
+        made = media.finish(kind, np.array(ids, np.int32), positions.astype(np.int32), np.array(learned), weight)
+        listing = media.only_listing
+        if listing is None:
+            return made
+        guided = guidance(Text(ids, self._pieces), made.learned, made.cells, listing, tuple(sounds))
+        control = self.control
+        return replace(made, guided=guided, times=times_of(made.ids, made.positions, control.video, control.audio))
 
     def plain(self, kind: str, text: str, weight: float) -> Sequence:
         """Text alone, every token of it learned, as language-model practice."""
@@ -148,7 +161,13 @@ class _Media:
         self.pairs: list[np.ndarray] = []
         self.places: list[np.ndarray] = []
         self.images: list[int] = []
+        self.listings: list[Listing | None] = []
         self.rows = 0
+
+    @property
+    def only_listing(self) -> Listing | None:
+        """What the conversation's only picture or clip shows; None without one, with several, or where it is unknown."""
+        return self.listings[0] if len(self.listings) == 1 else None
 
     def span(self, part: Picture | AudioClip | VideoClip) -> AudioSpan | ImageSpan | VideoSpan:
         if isinstance(part, AudioClip):
@@ -173,6 +192,7 @@ class _Media:
 
     def _frames(self, frames: list[np.ndarray], h: int, w: int, items: Listing | None) -> None:
         """One frame is a picture, shown twice; more are pairs of a video."""
+        self.listings.append(items)
         n = h * w
         self.patches += [frame_patches(frame) for frame in frames]
         first = np.arange(0, max(len(frames) - 1, 1), 2) * n + self.rows
@@ -196,7 +216,7 @@ class _Media:
 @dataclass(frozen=True)
 class Budget:
     """Sizes of every batch. tokens: of all sequences; chunks: of 2 s of sound; seconds: the longest clip; patches,
-    images: of two frames; frames: patches of single frames; learned: tokens with a loss; characters: of the longest transcript; longest, largest_image: of
+    images: of two frames; frames: patches of single frames; learned: tokens with a loss; guided: rows of `guidance`; characters: of the longest transcript; longest, largest_image: of
     one member."""
 
     tokens: int = 28_672
@@ -210,11 +230,12 @@ class Budget:
     largest_image: int = 576
     images: int = 320
     learned: int = 5_120
+    guided: int = 1_024
     characters: int = 200
 
     def scaled(self, factor: float) -> Budget:
         """Batches of another size with the same longest members."""
-        names = ("tokens", "sequences", "clips", "chunks", "patches", "frames", "images", "learned")
+        names = ("tokens", "sequences", "clips", "chunks", "patches", "frames", "images", "learned", "guided")
         sizes = {name: max(32, int(getattr(self, name) * factor) // 16 * 16) for name in names}
         return replace(self, **sizes)
 
@@ -296,7 +317,7 @@ class Packer:
     def finish(self) -> dict[str, np.ndarray]:
         b = self.budget
         arrays = empty_arrays(b, self.pad_id)
-        token = patch = row = clip = chunk = sample = learned = 0
+        token = patch = row = clip = chunk = sample = learned = guided = 0
         audio_tokens = image_tokens = 0
         ends: list[int] = []
         image_ends: list[int] = []
@@ -317,6 +338,12 @@ class Packer:
             arrays["weights"][learned : learned + m] = s.weight / max(m, 1) ** 0.5
             arrays["kinds"][learned : learned + m] = self.kinds.index(s.kind)
             learned += m
+            told = s.guided[: b.guided - guided]  # those that find no room go without
+            arrays["guided"][guided : guided + len(told)] = told
+            arrays["guided"][guided : guided + len(told), 0] += token
+            guided += len(told)
+            if s.times is not None:
+                arrays["times"][token : token + n] = s.times
             for sound in s.sounds:
                 n_samples, frames = len(sound.samples), sound.frames
                 arrays["samples"][sample : sample + n_samples] = sound.samples
@@ -376,6 +403,8 @@ def empty_arrays(b: Budget, pad_id: int) -> dict[str, np.ndarray]:
         "targets": np.full(b.learned, IGNORED, np.int32),
         "weights": np.zeros(b.learned, np.float32),
         "kinds": np.zeros(b.learned, np.int32),
+        "guided": np.full((b.guided, GUIDANCE_FIELDS), (0, 0, -1, 0, 0), np.int32),
+        "times": np.full(b.tokens, UNKNOWN, np.int16),
         "samples": np.zeros(b.samples, np.int16),
         "clips": np.tile(np.array([0, 0, 0, 1600], np.int32), (b.clips, 1)),  # start, count, lead, total
         "speeds": np.ones(b.clips, np.float32),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,12 @@ def _tone(rng: Rng, split: Split, size: Size) -> Asked:
         name = "tone"
     clip = film_clip(pixels, track(rng, duration, parts))
     start = parts[0][0]
-    details |= {"target": target.noun, "times_sec": [start]}
+    names = (name, "low tone" if name == "high tone" else "high tone")  # the second only where two ring
+    details |= {
+        "target": target.noun,
+        "times_sec": [start],
+        "sounds": [_heard(*two) for two in zip(names, parts, strict=False)],
+    }
     if dice > 0.85:
         asked = target if rng.random() < 0.5 else showings[j]
         text = phrase(rng, split, (f"Does the {name} ring while the {asked.noun} is shown?", f"Is the {asked.noun} shown while the {name} rings?",
@@ -129,6 +135,12 @@ def _tone(rng: Rng, split: Split, size: Size) -> Asked:
         f"Which object do you see during the {name}?",
     ))  # fmt: skip
     return clip, Question(text, f"The {target.noun} is shown while the {name} rings.", details=details)
+
+
+def _heard(name: str, part: tuple[float, np.ndarray]) -> dict[str, Any]:
+    """A sound of the track as `guidance` wants it."""
+    start, samples = part
+    return {"name": name, "start_sec": start, "end_sec": start + len(samples) / RATE_HZ}
 
 
 def _within(rng: Rng, showing: Showing, sound: np.ndarray) -> tuple[float, np.ndarray]:
@@ -167,6 +179,7 @@ def _word(rng: Rng, split: Split, size: Size, speak: Speak) -> Asked:
         "target": target.noun,
         "word": spoken,
         "times_sec": [parts[i][0]],
+        "sounds": [_heard(said[k][0], part) for k, part in parts.items()],
     }
     dice = rng.random()
     if dice < 0.12:

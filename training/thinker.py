@@ -151,8 +151,10 @@ class Trainer:
             mel = self.augmenter.recolour(mel, chunks, len(waves), options.disturbance(progress))
             values = patch_values(batch["patches"], batch["pairs"].long())
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            hidden, heard, seen = self.packed(batch, mel, values, self.budget.longest, self.budget.largest_image)
-            loss = thinker_loss(self.packed, batch, hidden, heard, seen, here["clip_tokens"], self.sums)
+            hidden, heard, seen, inside = self.packed(
+                batch, mel, values, self.budget.longest, self.budget.largest_image
+            )
+            loss = thinker_loss(self.packed, batch, hidden, heard, seen, inside, here["clip_tokens"], self.sums)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.packed.parameters(), options.clip)

@@ -1,5 +1,5 @@
-"""What the Thinker is trained on: its answers, the phones and characters at the audio encoder's output, and what every cell
-of a picture shows at the vision encoder's."""
+"""What the Thinker is trained on: its answers, the phones and characters at the audio encoder's output, what every cell of a
+picture shows at the vision encoder's, and where the language model looks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from training.cell_losses import Tally, cell_losses
-from training.packed_thinker import Batch, PackedThinker
+from training.guidance_losses import guidance_losses
+from training.packed_thinker import Batch, Inside, PackedThinker
 from training.packing import IGNORED, NO_PHONE
 
-ENCODER_LOSSES = ("phones", "characters", "cells", "colors", "boxes", "places", "letters")
+INNER_LOSSES = ("phones", "characters", "cells", "colors", "boxes", "places", "letters", "named", "next", "times")
 PHONE_SHARE = 0.5
 CHARACTER_SHARE = 0.3
 
@@ -21,13 +22,13 @@ class LossSums:
     def __init__(self, kinds: tuple[str, ...], device: torch.device) -> None:
         self.kinds = kinds
         self.sums = torch.zeros(len(kinds), 3, device=device)  # loss, right tokens, tokens
-        self.other = torch.zeros(len(ENCODER_LOSSES), 3, device=device)  # the same of the encoders' losses
+        self.other = torch.zeros(len(INNER_LOSSES), 3, device=device)  # the same of all other losses
 
     def add(self, kinds: torch.Tensor, values: torch.Tensor) -> None:
         self.sums.index_add_(0, kinds, values)
 
     def add_tally(self, name: str, tally: Tally) -> None:
-        self.other[ENCODER_LOSSES.index(name)] += torch.stack([tally.loss, tally.right, tally.count]).detach()
+        self.other[INNER_LOSSES.index(name)] += torch.stack([tally.loss, tally.right, tally.count]).detach()
 
     def read(self) -> dict[str, list[float]]:
         """Since the last read, by name: mean loss, and share of tokens (phones, cells …) that are right; empties the sums.
@@ -36,7 +37,7 @@ class LossSums:
         self.sums.zero_()
         self.other.zero_()
         result: dict[str, list[float]] = {}
-        for name, (loss, right, count) in zip((*self.kinds, *ENCODER_LOSSES), sums, strict=True):
+        for name, (loss, right, count) in zip((*self.kinds, *INNER_LOSSES), sums, strict=True):
             if count:
                 result[name] = [round(loss / count, 3), round(right / count, 3)]
         return {name: pair[:1] if name == "characters" else pair for name, pair in result.items()}
@@ -48,6 +49,7 @@ def thinker_loss(
     hidden: torch.Tensor,
     heard: torch.Tensor,
     seen: torch.Tensor,
+    inside: Inside,
     lengths: torch.Tensor,
     sums: LossSums,
 ) -> torch.Tensor:
@@ -60,9 +62,12 @@ def thinker_loss(
     phones = _phone_loss(packed, batch, heard, sums)
     characters = _character_loss(packed, batch, heard, lengths, sums)
     cells, tallies = cell_losses(packed, batch, seen)
-    for name, tally in tallies.items():
+    config = packed.model.config
+    begin, audio = config.vision_start_token_id, config.audio_token_id
+    guidance, guided = guidance_losses(batch, inside, packed.time_head(inside.middle), begin, audio)
+    for name, tally in {**tallies, **guided}.items():
         sums.add_tally(name, tally)
-    return answers + PHONE_SHARE * phones + CHARACTER_SHARE * characters + cells
+    return answers + PHONE_SHARE * phones + CHARACTER_SHARE * characters + cells + guidance
 
 
 def _answer_loss(packed: PackedThinker, batch: Batch, hidden: torch.Tensor, sums: LossSums) -> torch.Tensor:
