@@ -177,13 +177,13 @@ def test_resized_sizes_are_those_of_the_reference() -> None:
         assert resized_size(height, width, *limits) == smart_resize(height, width, 28, *limits)
 
 
-def test_video_patches_equal_the_running_vision_encoder() -> None:
+def test_video_patches_equal_the_running_vision_encoder(model: Any) -> None:
     from transformers import Qwen2VLImageProcessor
 
     from multimodal.vision import VisionEncoder
 
     clip = film(4, None, 10)
-    expected, grid = VisionEncoder(None, Qwen2VLImageProcessor()).frame_patches(clip.frames)
+    expected, grid = VisionEncoder(model.model.visual, Qwen2VLImageProcessor()).frame_patches(clip.frames)
     n = grid[1] * grid[2]
     patches = torch.from_numpy(np.concatenate([frame_patches(frame) for frame in clip.frames]))
     first = torch.cat([torch.arange(n), torch.arange(2 * n, 3 * n)])
