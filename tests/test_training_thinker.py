@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.spawn import spawn
 
 import multimodal  # noqa: F401
 from multimodal.blueprint import TINY
@@ -476,7 +477,8 @@ def test_every_loss_reaches_every_part_of_the_model(layout: Layout) -> None:
     mel, values = encoder_inputs(batch)
     sums = LossSums(KINDS, torch.device("cpu"))
     outputs = packed(batch, mel, values, BUDGET.longest, BUDGET.largest_image)
-    thinker_loss(packed, batch, *outputs, batch["clip_tokens"], sums).backward()
+    hidden, heard, seen, inside = outputs
+    thinker_loss(packed, batch, hidden, heard, seen, inside, batch["clip_tokens"], sums).backward()
     without = [name for name, p in packed.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert without == ["model.model.audio_tower.audio_bos_eos_token.weight"]  # transformers keeps it, and never uses it
     read = sums.read()
@@ -582,3 +584,56 @@ def test_batches_keep_the_shares_of_their_mixture(
     total = sum(counts.values())
     shares = {kind: n / total for kind, n in counts.items()}
     assert all(abs(shares[kind] - share) < 0.15 for kind, share in mixture.start.items()), shares
+
+
+def test_two_processes_take_the_step_of_both_batches_together(layout: Layout, tmp_path: Path) -> None:
+    """Each with a batch of its own; afterwards both hold what one process gets from the mean of the two gradients."""
+    wholes = [block(packed_blocks(layout, turn)) for turn in (0, 1)]
+    torch.save(wholes, tmp_path / "blocks.pt")
+    spawn(_one_rank, (tmp_path,), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    gradients = []
+    for whole in wholes:
+        other = trainer()
+        other.optimizer.step = lambda: None  # type: ignore[method-assign]
+        other.step(whole, 0.1)
+        gradients.append(clipped_back(other))
+    assert first["along"] == second["along"] == 0.25
+    for name in gradients[0]:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+        mean = (gradients[0][name] + gradients[1][name]) / 2
+        torch.testing.assert_close(first[f"{name}, gradient"], mean, atol=1e-5, rtol=1e-3)
+
+
+def packed_blocks(layout: Layout, seed: int) -> dict[str, np.ndarray]:
+    packer = Packer(SMALL, layout.control, KINDS, 0)
+    shown = picture(56, 84, seed)
+    assert packer.add(layout.sequence("picture", [Turn("user", (shown,)), Turn("assistant", (f"Answer {seed}.",))]))
+    return packer.finish()
+
+
+def clipped_back(ours: Trainer) -> dict[str, torch.Tensor]:
+    """Gradients as they were before they were clipped."""
+    factor = max(1.0, float(ours.norm) / ours.options.clip)
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad * factor for name, p in ours.packed.named_parameters()
+    }
+
+
+def _one_rank(rank: int, folder: Path) -> None:
+    import os
+
+    from training.parallel import Ranks
+
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    ranks = Ranks()
+    ranks.join()
+    ours = Trainer(TrainOptions(60.0, rate=1e-3), SMALL, KINDS, torch.device("cpu"), 0, SIZES, ranks)
+    result: dict[str, Any] = {"along": ranks.agree(0.25 if rank == 0 else 0.75)}
+    ours.step(torch.load(folder / "blocks.pt")[rank], 0.1)
+    for name, gradient in clipped_back(ours).items():
+        result[f"{name}, gradient"] = gradient.clone()
+    result |= {name: p.detach().clone() for name, p in ours.packed.named_parameters()}
+    torch.save(result, folder / f"{rank}.pt")
+    ranks.close()

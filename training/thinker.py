@@ -2,6 +2,7 @@
 
     python -m training.thinker --out runs/thinker --shards data/speech --seconds 900
     python -m training.thinker --shards data/speech --measure        steps and samples a second, for 20 s
+    python -m torch.distributed.run --standalone --nproc-per-node 2 -m training.thinker …       on two GPUs (`parallel`)
 
 The learning rate follows the wall clock: it rises for the first 3 %, then falls along a cosine to 5 %. Every
 --save-every seconds and at the end the folder gets thinker.safetensors (names of Qwen2_5OmniThinkerForConditionalGeneration) and
@@ -31,6 +32,7 @@ from training.features import LogMel, patch_values
 from training.nano import NANO
 from training.packed_thinker import PackedThinker, attend_flash, attend_padded
 from training.packing import Budget, Layout, empty_arrays
+from training.parallel import Ranks, SharedGradients
 from training.thinker_losses import LossSums, thinker_loss
 from training.thinker_progress import Examinations
 from training.tokenizer import chat_tokenizer
@@ -115,8 +117,10 @@ class Trainer:
         device: torch.device,
         seed: int = 0,
         sizes: Blueprint = NANO,
+        ranks: Ranks | None = None,
     ) -> None:
         self.options, self.budget, self.device = options, budget, device
+        self.ranks = ranks or Ranks()
         self.packed = PackedThinker(new_model(seed, sizes), flash_works(device)).to(device)
         self.mel, self.augmenter = LogMel().to(device), Augmenter(seed=seed).to(device)
         self.sums = LossSums(kinds, device)
@@ -125,6 +129,7 @@ class Trainer:
         self.norm = torch.zeros((), device=device)
         self.step_count = 0
         self.optimizer = torch.optim.AdamW(self._groups(), lr=options.rate, betas=options.betas, fused=True)
+        self.shared = SharedGradients(self.packed.parameters(), self.ranks) if self.ranks.world > 1 else None
 
     def _groups(self) -> list[dict[str, Any]]:
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -155,8 +160,13 @@ class Trainer:
                 batch, mel, values, self.budget.longest, self.budget.largest_image
             )
             loss = thinker_loss(self.packed, batch, hidden, heard, seen, inside, here["clip_tokens"], self.sums)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if self.shared is None:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        else:
+            self.shared.clear()
+            loss.backward()
+            self.shared.average()
         norm = torch.nn.utils.clip_grad_norm_(self.packed.parameters(), options.clip)
         bad = (~torch.isfinite(norm)).float()
         # The fused kernel leaves weights and moments alone where this is 1, without waiting for the device.
@@ -228,13 +238,14 @@ def report(**facts: Any) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """The whole run, as the command's arguments say."""
+    ranks = Ranks()
     tokenizer = chat_tokenizer()
     layout = Layout(tokenizer, NANO.config().thinker_config, NANO.system_prompt)
     source = SourceOptions(
         arguments.shards,
         arguments.root,
         arguments.wordnet,
-        arguments.seed,
+        arguments.seed + 7919 * ranks.rank,
         budget=Budget().scaled(arguments.scale),
         mixture=replace(MIXTURE, end=json.loads(arguments.mixture)) if arguments.mixture else MIXTURE,
     )
@@ -249,19 +260,21 @@ def train(arguments: argparse.Namespace) -> None:
     progress = torch.zeros(1, dtype=torch.float64).share_memory_()
     # Processes are forked before the device is touched.
     examinations = None
-    if not arguments.measure and arguments.examine_every > 0:
+    if not arguments.measure and arguments.examine_every > 0 and ranks.first:
         test = replace(source, shards=arguments.test_shards)
         examinations = Examinations(test, layout, tokenizer, arguments.examine_every)
-    device = torch.device(arguments.device)
+    device = ranks.device(arguments.device)
     blocks = iter(blocks_from_workers(source, layout, progress, arguments.workers, device.type == "cuda"))
     first = next(blocks)
-    trainer = Trainer(options, source.budget, maker.kinds(), device, arguments.seed, NANO)
+    ranks.join()
+    trainer = Trainer(options, source.budget, maker.kinds(), device, arguments.seed, NANO, ranks)
     if arguments.resume:
         trainer.load(arguments.resume)
     if arguments.compile:
         trainer.packed.compile_parts()
     parameters = sum(p.numel() for p in trainer.packed.model.parameters())
-    report(flash=trainer.packed.flash, parameters=parameters, block_bytes=first.numel(), kinds=maker.kinds())
+    if ranks.first:
+        report(flash=trainer.packed.flash, parameters=parameters, block_bytes=first.numel(), kinds=maker.kinds())
     try:
         trainer.step(first, 0.0)  # with compilation and allocation, before the clock starts
     except Exception as error:
@@ -271,11 +284,12 @@ def train(arguments: argparse.Namespace) -> None:
         trainer.packed.run_eagerly()
         trainer.step(first, 0.0)
     _synchronize(device)
-    out = None if arguments.measure else arguments.out
+    out = None if arguments.measure or not ranks.first else arguments.out
     _run(trainer, blocks, progress, examinations, out, min(arguments.save_every, options.seconds))
     if examinations is not None:
         report(last=True, **examinations.ask(trainer.packed, trainer.mel, device, wait_sec=60.0))
         examinations.close()
+    ranks.close()
 
 
 def _run(
@@ -286,16 +300,16 @@ def _run(
     out: Path | None,
     save_every: float,
 ) -> None:
-    """Steps until the time is over, with lines, checkpoints and examinations in between."""
+    """Steps until the time is over by the first process's clock, with lines, checkpoints and examinations in between."""
     options, pad_id = trainer.options, NANO.special_ids()["<|endoftext|>"]
     began = printed = saved = time.monotonic()
     usage = Usage(pad_id)
-    while (now := time.monotonic()) - began < options.seconds:
-        progress[0] = along = (now - began) / options.seconds
+    while (along := trainer.ranks.agree((time.monotonic() - began) / options.seconds)) < 1:
+        progress[0], now = along, time.monotonic()
         whole = next(blocks)
         usage.add(batch_views(whole, trainer.like), time.monotonic() - now)
         trainer.step(whole, along)
-        if now - printed > min(options.print_every, options.seconds / 3):
+        if trainer.ranks.first and now - printed > min(options.print_every, options.seconds / 3):
             _synchronize(trainer.device)
             rates = {"sec": round(now - began), "step": trainer.step_count, "lr": options.rate * options.factor(along)}
             health = {"norm": round(float(trainer.norm), 3), "skipped": int(trainer.skipped)}
