@@ -160,7 +160,8 @@ def _models(config: Config, current: str) -> list[tuple[str, str]]:
         for found in sorted(folder.glob("*/config.json")) if folder.is_dir() else ():
             if json.loads(found.read_bytes()).get("model_type") == "qwen2_5_omni":
                 value = found.parent.name if folder == BUILT_IN_MODELS else str(found.parent)
-                names.setdefault(value, found.parent.name)
+                if not any(Path(known).resolve() == found.parent.resolve() for known in names):
+                    names.setdefault(value, found.parent.name)
     return [(name, value) for value, name in names.items()]
 
 
