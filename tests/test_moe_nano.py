@@ -7,7 +7,6 @@ loading, prompting, decoding and tools.
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +25,42 @@ from reasoning.backend import AnswerDelta, Done, Experts, Options, ReasoningDelt
 from reasoning.local_backend import LocalBackend
 from reasoning.messages import Message
 from reasoning.tools.python_tool import PythonTool
-from training.moe_problems import MAKERS, Problem, draw, is_right
+from training.moe_problems import is_right
+from training.moe_wording import Problem, held_out
 
 FOLDER = BUILT_IN_MODELS / "moe-nano"
 OMNI = BUILT_IN_MODELS / "omni-nano"
-PROBLEMS, LEAST_RIGHT = 10, 9
+# Instances that training never sees (`held_out`), in wordings that it does: key, question, what an answer contains.
+UNSEEN = (
+    ("5, 10, 20, 40", "The sequence is 5, 10, 20, 40. What is the next term?", "80"),
+    ("larger42.63,9.39", "which is bigger: 42.63 or 9.39?", "42.63 is larger"),
+    ("Thursday+95", "What weekday is 95 days after Thursday?", "Monday"),
+    ("690116/98", "Hi! What is 690116 divided by 98?", "7042"),
+    (
+        "Nina > Ethan > Lucas > Hugo > CarlaHugoCarla",
+        "Ethan is heavier than Lucas. Hugo is heavier than Carla. Ethan is lighter than Nina. "
+        "Lucas is heavier than Hugo. Can we say that Hugo is heavier than Carla?",
+        "Yes, Hugo is heavier than Carla.",
+    ),
+    (
+        "print(19 > 11 and 7 < 11)",
+        "Run this code and tell me the output:\nprint(19 > 11 and 7 < 11)",
+        "prints True.",
+    ),
+    ("5.12centimetersmillimeters", "5.12 centimeters in millimeters", "are 51.2 "),
+    (
+        "1995-09-22+375",
+        "What will the date be three hundred and seventy-five days after the 22nd of September 1995?",
+        "October 1, 1996",
+    ),
+    ("696:116", "At 116 kilometers per hour, how long does a plane take for 696 kilometers?", "takes 6 "),
+    (
+        "sortspinach, parrot, watermelon, pancake",
+        "Sort these words alphabetically: spinach, parrot, watermelon, pancake",
+        "pancake, parrot, spinach, watermelon",
+    ),
+)
+LEAST_RIGHT = 9
 pytestmark = pytest.mark.skipif(not (FOLDER / "config.json").is_file(), reason="models/moe-nano is not trained yet")
 
 
@@ -53,12 +83,6 @@ def answered(
     return text, thought, [event for event in events if isinstance(event, tool_loop.ToolDone)], events
 
 
-def unseen(count: int) -> list[Problem]:
-    rng = random.Random("Tandem")
-    makers = rng.sample(list(MAKERS), count)
-    return [draw(rng, "unseen", make) for make in makers]
-
-
 def test_it_is_who_reasons_where_nothing_is_configured() -> None:
     (one,) = configured(Config())
     assert (one.name, one.profile.name, one.problem) == ("moe-nano", "moe-nano", None)
@@ -74,15 +98,16 @@ def test_it_compares_decimals_by_thinking_and_by_running_python(backend: LocalBa
 def test_unseen_problems_are_solved_with_the_tool_and_every_expert_is_used(backend: LocalBackend) -> None:
     used = [Counter[int]() for _ in range(backend.model.text_config.num_hidden_layers)]
     wrong = []
-    for problem in unseen(PROBLEMS):
-        text, _, _, events = answered(backend, problem.question, experts=True)
-        if not is_right(problem, text):
-            wrong.append((problem.question, text, problem.gold))
+    for key, question, gold in UNSEEN:
+        assert held_out(key)
+        text, _, _, events = answered(backend, question, experts=True)
+        if not is_right(Problem("", key, question, "", None, str, gold), text):
+            wrong.append((question, text, gold))
         for event in events:
             if isinstance(event, Experts):
                 for counts, chosen in zip(used, event.chosen(), strict=True):
                     counts.update(chosen.tolist())
-    assert PROBLEMS - len(wrong) >= LEAST_RIGHT, wrong
+    assert len(UNSEEN) - len(wrong) >= LEAST_RIGHT, wrong
     experts = backend.model.text_config.num_experts
     assert all(len(counts) == experts for counts in used), "a dead expert"
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from multimodal.checkpoint_files import byte_level_tokenizer
+from training.moe_grammar import Split
 from training.moe_problems import Problem, draw, result
-from training.moe_wording import Split
 
 TOKENIZER_FILE = Path(__file__).parent / "tokenizer" / "moe.json"
 VOCABULARY = 2048
@@ -71,7 +71,7 @@ def prompt_text(problem: Problem, shape: Shape) -> str:
     if shape.tool or shape.system:
         lines = ([shape.system] if shape.system else []) + ([TOOL_LINE] if shape.tool else [])
         text = "<|im_start|>system\n" + "".join(line + "\n" for line in lines) + "<|im_end|>\n"
-    for question, answer in shape.history:
+    for question, answer in (*shape.history, *problem.history):
         text += f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n"
     text += f"<|im_start|>user\n{problem.question}<|im_end|>\n<|im_start|>assistant\n"
     return text if shape.think else text + "<think>\n\n</think>\n\n"
@@ -115,7 +115,12 @@ def drawn(rng: random.Random, split: Split) -> tuple[Problem, Shape]:
     history: tuple[tuple[str, str], ...] = ()
     if rng.random() < 0.2:
         before = [draw(rng, "train") for _ in range(rng.choice((1, 1, 2)))]
-        history = tuple((p.question, p.final(result(p))) for p in before if p.function is None and p.kind != "output")
+        history = tuple(
+            turn
+            for p in before
+            if p.function is None and p.kind != "output"
+            for turn in (*p.history, (p.question, p.final(result(p))))
+        )
     system = rng.choice(SYSTEMS) if rng.random() < 0.15 else ""
     # Without thinking only what is handed to the tool or needs no steps.
     think = rng.random() >= 0.06 or not (problem.code and tool)

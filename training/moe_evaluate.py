@@ -2,8 +2,9 @@
 
     python -m training.moe_evaluate models/moe-nano --count 990
 
-`unseen`: trained wordings, new instances; `paraphrase`: wordings never trained on as well; `without the tool`: what can
-be reasoned out. Greedy, the tool being real Python.
+`unseen`: trained wordings, new instances; `paraphrase`: wordings never trained on as well; `first`: of these the ones
+held out since the first run, for comparison with it; `without the tool`: what can be reasoned out. Greedy, the tool
+being real Python.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import torch
 import multimodal  # noqa: F401  (repairs torchvision before transformers)
 from training.moe_chat import Encoder, chat_tokenizer, control_ids
 from training.moe_export import load, write_figures
+from training.moe_grammar import Split
 from training.moe_problems import MAKERS, draw, is_right, result
 from training.moe_progress import Answered, answers, examined, shares
-from training.moe_wording import Split
 
 BARS: dict[Split, float] = {"unseen": 0.95, "paraphrase": 0.85}
+SPLITS: tuple[Split, ...] = ("unseen", "paraphrase", "first")
 
 
 def without_tool(count: int, seed: int) -> list[Any]:
@@ -74,7 +76,7 @@ def evaluate(folder: Path, count: int, seed: int, device: str = "cpu", show: int
     marks = (encoder, control["<|im_end|>"], control["<|endoftext|>"])
     figures: dict[str, Any] = {"count": count, "seed": seed, "splits": {}}
     kept: list[Answered] = []
-    for split in BARS:
+    for split in SPLITS:
         given = list(answers(model, examined(split, count, seed), *marks))
         figures["splits"][split] = shares(given)
         for one in [one for one in given if not one.right][:show]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import torch
 
 from training.moe_chat import Encoder, Shape, prompt_text, response_text
+from training.moe_grammar import NoWording, Split
 from training.moe_problems import MAKERS, Problem, draw, is_right
 from training.moe_python import run
-from training.moe_wording import Split
 
 ROUNDS = 3
 _CALL = re.compile(r"<tool_call>\n?(.*?)\n?</tool_call>", re.DOTALL)
@@ -34,10 +36,14 @@ class Answered:
 
 
 def examined(split: Split, count: int, seed: int) -> list[Problem]:
-    """So many held-out problems, every maker as often."""
+    """So many held-out problems, every maker that has wordings of the split as often."""
+    problems: list[Problem] = []
     rng = random.Random(f"examination-{seed}-{split}")
-    makers = list(MAKERS)
-    return [draw(rng, split, makers[i % len(makers)]) for i in range(count)]
+    makers = cycle(MAKERS)
+    while len(problems) < count:
+        with contextlib.suppress(NoWording):
+            problems.append(draw(rng, split, next(makers)))
+    return problems
 
 
 def program(text: str) -> str | None:

@@ -68,9 +68,10 @@ def _small(node: ast.expr) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def run(code: str) -> str:
-    """What the program prints, without the last line end, or its error's last line."""
-    if error := checked(code):
+def run(code: str, generated: bool = False) -> str:
+    """What the program prints, without the last line end, or its error's last line. generated: the problems' own
+    programs, which need no check."""
+    if not generated and (error := checked(code)):
         return error
     out, left = io.StringIO(), STEPS
 
