@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from training.export import write_part
 from training.mel import BINS
 from training.optimization import Optimizer, Run, RunOptions
+from training.pieces import piece_files, read_pieces
 from training.speech_bank import CODE_FRAMES, CODE_SAMPLES, UNKNOWN_PHONE, SpeechBank
 from training.utterances import PHONES, CodedUtterance, Utterance, read_shard, shards, write_coded
 
@@ -137,12 +138,11 @@ def losses(codec: Codec, mel: Tensor, phones: Tensor, speakers: Tensor) -> dict[
 
 
 def read_codec(path: Path, device: str = "cpu") -> tuple[Codec, list[str]]:
-    """The codec and the names of its voices, from codec.safetensors and codec.json beside it."""
-    from safetensors.torch import load_file
-
-    about = json.loads(path.with_suffix(".json").read_text())
+    """The codec and the names of its voices, from codec.safetensors and codec.json beside it, or from a folder of its
+    pieces with codec.json."""
+    about = json.loads((path / "codec.json" if path.is_dir() else path.with_suffix(".json")).read_text())
     codec = Codec(len(about["voices"]), about["width"])
-    codec.load_state_dict(load_file(path))
+    codec.load_state_dict(read_pieces(piece_files(path, "codec")))
     return codec.to(device).eval(), about["voices"]
 
 

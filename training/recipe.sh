@@ -16,13 +16,17 @@ SEED=${SEED:-7}
 SCALE=${SCALE:-2}                 # size of the Thinker's batches
 RATE=${RATE:-7e-4}                # its highest learning rate
 SYNTHESIS_SHARE=${SYNTHESIS_SHARE:-0.14}
+TTS_SHARE=${TTS_SHARE:-$SYNTHESIS_SHARE} # of the time, for the voices that the Talker learns
 THINKER_SHARE=${THINKER_SHARE:-0.66}
 CODEC_SHARE=${CODEC_SHARE:-0.045}
 DIT_SHARE=${DIT_SHARE:-0.17}
 VOCODER_SHARE=${VOCODER_SHARE:-0.85}
 TALKER_SHARE=${TALKER_SHARE:-0.2} # of the last Talker, after the Thinker
+SLT_HOURS=${SLT_HOURS:-30}
+RMS_HOURS=${RMS_HOURS:-14}
 FESTIVAL=${FESTIVAL:-1}           # 0: without the festival voices ked and hts-slt
-INIT=${INIT:-}                    # OUTPUT of an earlier run: its Thinker and Talker are continued
+INIT=${INIT:-}                    # OUTPUT of an earlier run or a checkpoint: its Thinker and Talker are continued
+CODEC=${CODEC:-}                  # folder of the codec that this Talker speaks: then codec, DiT and vocoder are not trained
 THINKER_OPTIONS=${THINKER_OPTIONS:-}
 TALKER_OPTIONS=${TALKER_OPTIONS:-}
 SAVE_EVERY=${SAVE_EVERY:-180}
@@ -40,9 +44,12 @@ LOGS=$RUNS/logs
 mkdir -p "$OUTPUT" "$LOGS" "$DATA"
 rm -f "$RUNS"/*.done
 cp training/tokenizer/tokenizer.json "$OUTPUT/tokenizer.json"
-GPUS=$(nvidia-smi -L 2>/dev/null | grep -c GPU)
+GPUS=${GPUS:-$(nvidia-smi -L 2>/dev/null | grep -c GPU)}
+COMPILE=${COMPILE:-$(( GPUS > 0 ? 1 : 0 ))}
 SECOND=$(( GPUS > 1 ? 1 : 0 ))
 CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with OMP_NUM_THREADS
+
+CODEC_FILE=${CODEC:-$RUNS/codec/codec.safetensors}
 
 share() { awk -v b="$BUDGET" -v s="$1" 'BEGIN { printf "%d", b * s }'; }
 part_of_cores() { awk -v c="$CORES" -v s="$1" 'BEGIN { n = int(c * s); print n < 1 ? 1 : n }'; }
@@ -64,30 +71,50 @@ keep_newer() { # PART FILE [--float32]
   local stamp=$RUNS/.kept-$(echo "$2" | tr '/' '-')
   if [ -e "$2" ] && { [ ! -e "$stamp" ] || [ "$2" -nt "$stamp" ]; }; then touch "$stamp"; keep "$@"; fi
 }
-speak() { # NAME FOLDER VOICES HOURS PROCESSES [OPTION…]
-  local name=$1 folder=$2 voices=$3 hours=$4 processes=$5; shift 5
+speak() { # NAME FOLDER VOICES HOURS SHARE PROCESSES [OPTION…]
+  local name=$1 folder=$2 voices=$3 hours=$4 share=$5 processes=$6; shift 6
   stage "$name" nice -n 5 $PYTHON -m training.synthesis --out "$DATA/$folder" --voice "$voices" --hours "$hours" \
-    --seconds "$(share "$SYNTHESIS_SHARE")" --processes "$processes" --seed "$SEED" ${ROOT:+--root "$ROOT"} "$@"
+    --seconds "$(share "$share")" --processes "$processes" --seed "$SEED" ${ROOT:+--root "$ROOT"} "$@"
 }
 talker() { # NAME SECONDS OPTION…
   local name=$1 seconds=$2; shift 2
   # shellcheck disable=SC2086
-  stage "$name" $PYTHON -m training.talker --codes "$RUNS/codes" --codec "$RUNS/codec/codec.safetensors" \
+  stage "$name" $PYTHON -m training.talker --codes "$RUNS/codes" --codec "$CODEC_FILE" \
     --thinker "$RUNS/thinker/thinker.safetensors" --seconds "$seconds" --workers "$(part_of_cores 0.3)" \
     --out "$RUNS/$name" "$@" $TALKER_OPTIONS
 }
 
+encode() {
+  await slt rms
+  stage codes $PYTHON -m training.codec encode --codec "$CODEC_FILE" --shards "$DATA/train/tts" --out "$RUNS/codes"
+}
+thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
+  # shellcheck disable=SC2206
+  ranks=1 command=($PYTHON -m training.thinker --shards "$DATA/train" --test-shards "$DATA/test" ${ROOT:+--root "$ROOT"}
+    --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 420 --save-every 120 --scale "$SCALE" --rate "$RATE"
+    --seed "$SEED" --out "$RUNS/thinker" "$@" $THINKER_OPTIONS)
+  [ -n "$CODEC" ] && [ "$GPUS" -gt 1 ] && ranks=$GPUS
+  command+=(--workers "$(part_of_cores "$(awk -v n="$ranks" 'BEGIN { print 0.6 / n }')")")
+  [ "$COMPILE" = 1 ] && command+=(--compile)
+  if [ "$ranks" = 1 ]; then CUDA_VISIBLE_DEVICES=0 exec "${command[@]}"; fi
+  export WORLD_SIZE=$ranks MASTER_ADDR=127.0.0.1 MASTER_PORT=29533 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
+  for rank in $(seq $(( ranks - 1 ))); do RANK=$rank LOCAL_RANK=$rank "${command[@]}" > "$LOGS/thinker-$rank.log" 2>&1 & done
+  RANK=0 LOCAL_RANK=0 exec "${command[@]}"
+)
+
 say "$GPUS GPUs, $CORES cores, $BUDGET s"
-speak slt train/tts slt 30 "$(part_of_cores 0.3)" &
-speak rms train/tts rms 14 "$(part_of_cores 0.15)" &
-speak kal16 train/asr kal16 25 "$(part_of_cores 0.06)" --vary=0.15 &
-speak espeak train/asr espeak 60 "$(part_of_cores 0.22)" --vary=0.2 &
-[ "$FESTIVAL" = 1 ] && { speak ked train/asr ked 20 "$(part_of_cores 0.08)" --vary=0.2 & speak hts train/asr hts-slt 4 "$(part_of_cores 0.06)" --vary=0.2 & }
-speak awb test awb 0.15 1 --split test &
-speak testtts testtts slt,rms 0.1 1 --split test &
+speak slt train/tts slt "$SLT_HOURS" "$TTS_SHARE" "$(part_of_cores 0.3)" &
+speak rms train/tts rms "$RMS_HOURS" "$TTS_SHARE" "$(part_of_cores 0.15)" &
+speak kal16 train/asr kal16 25 "$SYNTHESIS_SHARE" "$(part_of_cores 0.06)" --vary=0.15 &
+speak espeak train/asr espeak 60 "$SYNTHESIS_SHARE" "$(part_of_cores 0.22)" --vary=0.2 &
+[ "$FESTIVAL" = 1 ] && {
+  speak ked train/asr ked 20 "$SYNTHESIS_SHARE" "$(part_of_cores 0.08)" --vary=0.2 &
+  speak hts train/asr hts-slt 4 "$SYNTHESIS_SHARE" "$(part_of_cores 0.06)" --vary=0.2 &
+}
+speak awb test awb 0.15 "$SYNTHESIS_SHARE" 1 --split test &
+speak testtts testtts slt,rms 0.1 "$SYNTHESIS_SHARE" 1 --split test &
 
 ( # GPU 0: the Thinker, then the last Talker on it
-  export CUDA_VISIBLE_DEVICES=0
   resume=
   if [ -n "$INIT" ]; then
     mkdir -p "$RUNS/before"
@@ -95,21 +122,25 @@ speak testtts testtts slt,rms 0.1 1 --split test &
 for part in ('thinker', 'talker'): save_file(read_part(Path(sys.argv[1]), part), Path(sys.argv[2]) / f'{part}.safetensors')" "$INIT" "$RUNS/before"
     resume="--resume $RUNS/before --later"
   fi
-  compiled=$([ "$GPUS" -gt 0 ] && echo --compile)
   # shellcheck disable=SC2086
-  stage thinker $PYTHON -m training.thinker --shards "$DATA/train" --test-shards "$DATA/test" ${ROOT:+--root "$ROOT"} \
-    --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 420 --save-every 120 --scale "$SCALE" --rate "$RATE" --seed "$SEED" \
-    --workers "$(part_of_cores 0.6)" --out "$RUNS/thinker" $resume $compiled $THINKER_OPTIONS
+  stage thinker thinker $resume
   keep thinker "$RUNS/thinker/thinker.safetensors"
+  export CUDA_VISIBLE_DEVICES=0
   await talker1
   seconds=$(( $(left 45) < $(share "$TALKER_SHARE") ? $(left 45) : $(share "$TALKER_SHARE") ))
   first=$RUNS/talker1/talker.safetensors
+  [ -n "$CODEC" ] && first=$RUNS/before/talker.safetensors
   [ "$seconds" -gt 20 ] && talker talker2 "$seconds" $([ -e "$first" ] && echo --init "$first" --learning-rate 5e-4)
   keep talker "$RUNS/talker2/talker.safetensors"
   touch "$RUNS/gpu0.done"
 ) &
 
-( # GPU 1, or the same one: what speaks
+[ -n "$CODEC" ] && ( # the voices stay: only new codes are wanted
+  CUDA_VISIBLE_DEVICES=$SECOND encode
+  touch "$RUNS/talker1.done" "$RUNS/gpu1.done"
+) &
+
+[ -z "$CODEC" ] && ( # GPU 1, or the same one: what speaks
   export CUDA_VISIBLE_DEVICES=$SECOND
   until [ "$(find "$DATA/train/tts" -name 'slt*.npz' 2>/dev/null | wc -l)" -ge 40 ] || [ -e "$RUNS/slt.done" ]; do sleep 1; done
   ( stage vocoder $PYTHON -m training.vocoder --shards "$DATA/train/tts" --test-shards "$DATA/testtts" --out "$RUNS/vocoder" \
@@ -117,11 +148,11 @@ for part in ('thinker', 'talker'): save_file(read_part(Path(sys.argv[1]), part),
     keep vocoder "$RUNS/vocoder/vocoder.safetensors" --float32 ) &
   stage codec $PYTHON -m training.codec train --shards "$DATA/train/tts" --test-shards "$DATA/testtts" --out "$RUNS/codec" \
     --seconds "$(share "$CODEC_SHARE")"
-  keep codec "$RUNS/codec/codec.safetensors" --float32
-  await slt rms
-  stage codes $PYTHON -m training.codec encode --codec "$RUNS/codec/codec.safetensors" --shards "$DATA/train/tts" --out "$RUNS/codes"
+  keep codec "$CODEC_FILE"
+  cp "$RUNS/codec/codec.json" "$OUTPUT/" 2>/dev/null
+  encode
   stage dit $PYTHON -m training.dit --shards "$DATA/train/tts" --test-shards "$DATA/testtts" \
-    --codec "$RUNS/codec/codec.safetensors" --out "$RUNS/dit" --seconds "$(share "$DIT_SHARE")"
+    --codec "$CODEC_FILE" --out "$RUNS/dit" --seconds "$(share "$DIT_SHARE")"
   keep dit "$RUNS/dit/dit.safetensors"
   cp "$RUNS/dit/voices.pt" "$OUTPUT/" 2>/dev/null
   # A first Talker on the Thinker as it is, until that is done.
