@@ -97,9 +97,23 @@ thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
   command+=(--workers "$(part_of_cores "$(awk -v n="$ranks" 'BEGIN { print 0.6 / n }')")")
   [ "$COMPILE" = 1 ] && command+=(--compile)
   if [ "$ranks" = 1 ]; then CUDA_VISIBLE_DEVICES=0 exec "${command[@]}"; fi
-  export WORLD_SIZE=$ranks MASTER_ADDR=127.0.0.1 MASTER_PORT=29533 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
-  for rank in $(seq $(( ranks - 1 ))); do RANK=$rank LOCAL_RANK=$rank "${command[@]}" > "$LOGS/thinker-$rank.log" 2>&1 & done
-  RANK=0 LOCAL_RANK=0 exec "${command[@]}"
+  export MASTER_ADDR=127.0.0.1 MASTER_PORT=29533 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
+  rm -f "$RUNS"/.rank-*
+  for rank in $(seq 0 $(( ranks - 1 ))); do
+    log=$LOGS/thinker.log; [ "$rank" -gt 0 ] && log=$LOGS/thinker-$rank.log
+    ( WORLD_SIZE=$ranks RANK=$rank LOCAL_RANK=$rank "${command[@]}" >> "$log" 2>&1 && touch "$RUNS/.rank-$rank" ) &
+  done
+  began=$(elapsed)
+  while sleep 1; do
+    running=$(jobs -rp | wc -l)
+    [ "$(( running + $(find "$RUNS" -name '.rank-*' | wc -l) ))" -lt "$ranks" ] && break # one failed
+    [ "$running" = 0 ] && exit 0
+    [ "$(( $(elapsed) - began ))" -gt 300 ] && ! grep -q '"step"' "$LOGS/thinker.log" && break # they never found each other
+  done
+  echo '{"warning": "goes on with one process"}'
+  pkill -KILL -f -- "--out $RUNS/thinker"
+  wait
+  CUDA_VISIBLE_DEVICES=0 exec "${command[@]}"
 )
 
 say "$GPUS GPUs, $CORES cores, $BUDGET s"
