@@ -36,6 +36,7 @@ from app.web.uploads import Uploads
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).resolve().parent / "web" / "static"
+SAMPLES = Path(__file__).resolve().parents[1] / "docs" / "samples"  # what the page's examples ask about
 UNDO_SEC = 600.0  # how long a deleted conversation can be brought back; the page offers it for a moment only
 DRAIN_SEC = 20.0
 
@@ -76,6 +77,7 @@ def create_app(
     app.state.calls = calls = Calls(services, record)
     answer_errors(app)
     _add_plain_routes(app, services)
+    app.mount("/api/static/samples", StaticFiles(directory=SAMPLES), name="samples")
     app.mount("/api/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(routes(services))
     calls.mount(app)

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SEC = 90.0
+ANSWER = "li.assistant:not([data-state^=answering])"  # a whole one
 MAX_SPEECH_SEC = 2.0
 # Copies what the page's player gives to the loudspeaker into window.played, sample for sample; window.soundedAt: when
 # the last of it came that was not silence.
@@ -52,11 +53,18 @@ AudioNode.prototype.connect = function (target, ...rest) {
 class RunningServer:
     """`python -m app web` on a free port. url: of the page; started_sec: until the page answered."""
 
-    def __init__(self, data_dir: Path, model: Path | str, *flags: str, wait_ready: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        model: Path | str,
+        *flags: str,
+        wait_ready: bool = True,
+        speech_sec: float = MAX_SPEECH_SEC,
+    ) -> None:
         self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
         command = [sys.executable, "-m", "app", "web", "--port", "0", "--no-browser", "--data-dir", str(data_dir)]
-        environment = {**os.environ, "TANDEM_MAX_SPEECH_SEC": str(MAX_SPEECH_SEC)}
+        environment = {**os.environ, "TANDEM_MAX_SPEECH_SEC": str(speech_sec)}
         started = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -169,3 +177,27 @@ def visitor(browser: Browser, server: RunningServer, **options: Any) -> Iterator
         assert elsewhere == [], "the page asked other servers"
     finally:
         context.close()
+
+
+def ask(page: Page, text: str, *files: Path) -> None:
+    """Write, add files, press Enter, and wait for the whole answer."""
+    answered = page.locator(ANSWER).count()
+    if files:
+        page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
+        expect(page.locator(".chips .facts")).to_have_count(len(files), timeout=60_000)
+    page.locator("#message").fill(text)
+    page.keyboard.press("Enter")
+    expect(page.locator(ANSWER)).to_have_count(answered + 1, timeout=60_000)
+
+
+def conversation_id(page: Page) -> str:
+    found = re.search(r"#c=([0-9a-f]{24})$", page.url)
+    assert found, page.url
+    return found.group(1)
+
+
+def kept(page: Page, conversation: str | None = None) -> list[dict[str, Any]]:
+    """The turns as the server has them."""
+    answer = page.request.get(f"/api/conversations/{conversation or conversation_id(page)}")
+    assert answer.ok, answer.text()
+    return answer.json()["turns"]

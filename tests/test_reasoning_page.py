@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import RunningServer, chromium, visitor
+from tests.browser import RunningServer, ask, chromium, visitor
 from tests.family_checkpoints import write_checkpoint
 from tests.scripted_server import END, Reply, ScriptedServer, chunk, scripted
 
@@ -68,14 +68,6 @@ def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
 
 def conversation_id(page: Page) -> str:
     return page.url.rsplit("#c=", 1)[1]
-
-
-def ask(page: Page, text: str) -> None:
-    answers = page.locator("li.assistant:not([data-state^=answering])")
-    before = answers.count()
-    page.locator("#message").fill(text)
-    page.keyboard.press("Enter")
-    expect(answers).to_have_count(before + 1, timeout=60_000)
 
 
 def test_a_program_is_folded_away_with_the_thoughts_and_the_answer_is_shown_and_spoken(

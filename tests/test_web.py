@@ -1,4 +1,5 @@
-"""The page in a real Chromium: what a person sees, hears and types."""
+"""The page in a real Chromium: what a person sees, hears and types. Random weights answer here; what the built-in model
+answers is in test_web_meaning.py."""
 
 from __future__ import annotations
 
@@ -20,29 +21,21 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from app.assistant import Assistant, MediaFile
-from app.config import BUILT_IN_MODELS, Config
+from app.config import Config
 from streaming.events import ResponseDone
-from tests.browser import MAX_SPEECH_SEC, ROOT, RunningServer, chromium, visitor
+from tests.browser import ANSWER, MAX_SPEECH_SEC, ROOT, RunningServer, ask, chromium, kept, visitor
 
 SAMPLES = ROOT / "docs" / "samples"
 SHAPES = SAMPLES / "shapes.png"
-BUILT_IN = BUILT_IN_MODELS / "omni-nano"
 SEED = 0
 MAX_TOKENS = 24
-ANSWER = "li.assistant:not([data-state^=answering])"
 expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
-def model(tiny_checkpoint: Path) -> Path:
-    """The built-in model where it is there, else random weights: then answers are noise, and still the right noise."""
-    return BUILT_IN if (BUILT_IN / "config.json").is_file() else tiny_checkpoint
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("web") / "data"
-    running = RunningServer(folder, model, "--seed", str(SEED), "--max-tokens", str(MAX_TOKENS))
+    running = RunningServer(folder, tiny_checkpoint, "--seed", str(SEED), "--max-tokens", str(MAX_TOKENS))
     yield running
     assert running.stop() == 0, running.log.read_text()
 
@@ -61,30 +54,6 @@ def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
         yield found
 
 
-def ask(page: Page, text: str, *files: Path) -> None:
-    """Write, add files, press Enter, and wait for the whole answer."""
-    answered = page.locator(ANSWER).count()
-    if files:
-        page.set_input_files("input[type=file][multiple]", [str(file) for file in files])
-        expect(page.locator(".chips .facts")).to_have_count(len(files))
-    page.locator("#message").fill(text)
-    page.keyboard.press("Enter")
-    expect(page.locator(ANSWER)).to_have_count(answered + 1)
-
-
-def conversation_id(page: Page) -> str:
-    found = re.search(r"#c=([0-9a-f]{24})$", page.url)
-    assert found, page.url
-    return found.group(1)
-
-
-def kept(page: Page, conversation: str | None = None) -> list[dict[str, Any]]:
-    """The turns as the server has them."""
-    answer = page.request.get(f"/api/conversations/{conversation or conversation_id(page)}")
-    assert answer.ok, answer.text()
-    return answer.json()["turns"]
-
-
 def whole_replies(model: Path, *turns: tuple[str, tuple[MediaFile, ...]]) -> list[ResponseDone]:
     """What the engine answers by itself, without server and page."""
     config = Config(model=str(model), seed=SEED, max_tokens=MAX_TOKENS, max_speech_sec=MAX_SPEECH_SEC)
@@ -98,18 +67,15 @@ def whole_replies(model: Path, *turns: tuple[str, tuple[MediaFile, ...]]) -> lis
     return replies
 
 
-def test_a_picture_is_asked_about_and_the_follow_up_knows_it(page: Page, model: Path) -> None:
+def test_a_picture_is_asked_about_and_the_follow_up_knows_it(page: Page, tiny_checkpoint: Path) -> None:
     ask(page, "What colour is the circle?", SHAPES)
     ask(page, "And the square?")
     turns = kept(page)
     expected = whole_replies(
-        model, ("What colour is the circle?", (MediaFile("image", SHAPES),)), ("And the square?", ())
+        tiny_checkpoint, ("What colour is the circle?", (MediaFile("image", SHAPES),)), ("And the square?", ())
     )
     assert [turn["text"] for turn in turns[1::2]] == [done.text for done in expected]
     assert [turn["status"] for turn in turns[1::2]] == [done.status for done in expected]
-    if model == BUILT_IN:
-        assert "red" in turns[1]["text"].lower()
-        assert "blue" in turns[3]["text"].lower()
     assert page.locator("li.user img").evaluate("image => image.naturalWidth") == 224
     expect(page.locator("h1")).to_have_text("What colour is the circle?")
     before = page.locator(".turns").inner_text()
@@ -362,14 +328,6 @@ def test_spoken_turns_have_an_outline_and_their_words_and_thoughts_are_folded(pa
     assert folded.locator("img").count() == 0 and page.evaluate("window.hacked") is None
 
 
-def test_an_example_is_asked_with_its_file(page: Page) -> None:
-    page.get_by_role("button", name="Look at a picture").click()
-    expect(page.locator(ANSWER)).to_have_count(1)
-    question = kept(page)[0]
-    assert [part["kind"] for part in question["parts"]] == ["image", "text"]
-    assert question["text"] == "What is in this picture?"
-
-
 def test_bad_files_are_explained_beside_the_composer_and_the_draft_stays(page: Page, tmp_path: Path) -> None:
     notice, message = page.locator(".notice"), page.locator("#message")
     message.fill("my draft")
@@ -546,7 +504,8 @@ def test_settings_are_remembered_and_change_the_language(page: Page) -> None:
     expect(page.locator("#setting-speech input")).to_be_checked()
 
 
-def test_another_model_is_chosen_and_answers(page: Page, server: RunningServer, model: Path) -> None:
+def test_another_model_is_chosen_and_answers(page: Page, server: RunningServer, tiny_checkpoint: Path) -> None:
+    model = tiny_checkpoint
     shutil.copytree(model, server.data_dir / "models" / "second", dirs_exist_ok=True)
     page.reload()
     expect(page.locator(".engine.ready")).to_have_text(model.name)

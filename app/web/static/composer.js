@@ -214,10 +214,10 @@ export class Composer {
     }
   }
 
-  // {text, url, name}: a question of the welcome, asked at once.
-  async example({ text, url, name }) {
+  // A question of the welcome, asked at once.
+  async example({ text, files }) {
     if (this.sending || this.files.some((one) => one.state === "reading")) return;
-    if (url) await this.take(await (await fetch(url)).blob(), name);
+    for (const { url, name } of files) await this.take(await (await fetch(url)).blob(), name);
     this.area.value = text;
     await this.send();
   }

@@ -126,10 +126,15 @@ export class Transcript {
   reply(turn) {
     const text = el("div", { class: "text", html: turn.html });
     this.finishCode(text);
-    const made = [];
+    const made = [text];
     if (turn.places?.length) {
       made.push(markedPicture(turn.places_of, turn.places));
       made.push(el("a", { class: "labelled quiet places", href: `/api/turns/${turn.id}/places.json`, download: "" }, icon("down"), word("boxes")));
+      // An answer that is nothing but boxes is read off the picture; its words stand folded below.
+      if (/^\s*\[.*\]\s*$/s.test(turn.text)) {
+        text.replaceChildren(el("details", { class: "json" }, el("summary", {}, word("answer as written")), el("pre", { tabindex: "0" }, turn.text)));
+        made.push(made.shift());
+      }
     }
     const reasoning = turn.reasoning ? this.reasoning(turn) : null;
     if (turn.status === "answering") {
@@ -139,7 +144,6 @@ export class Transcript {
     const note = turn.status === "cancelled" || turn.status === "length" ? word(turn.status) : null;
     return [
       reasoning,
-      text,
       ...made,
       turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, turn.error)) : null,
       turn.route?.instead_of ? el("p", { class: "note" }, word("instead", { backend: turn.route.instead_of }), " ", turn.route.reason) : null,

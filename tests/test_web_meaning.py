@@ -1,0 +1,104 @@
+"""The page with the built-in model in a real Chromium: a person asks, reads and hears the answer, sees it drawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.config import BUILT_IN_MODELS
+from tests.browser import ANSWER, ROOT, RunningServer, ask, chromium, kept, visitor
+from training.recognition import Recognizer, word_error_rate
+
+SAMPLES = ROOT / "docs" / "samples"
+FROG = (38, 63, 164, 172)  # left, top, right, bottom of the frog in frog.png
+# What the examples of an empty conversation are answered with.
+EXAMPLES = {
+    "Look at a picture": r"strawberry.*crown.*fish",
+    "Hear a question": r"There are three objects\.",
+    "Watch a clip": r"green circle moves to the right",
+    "Think it through": r"^9\.8",
+    "Get to know it": r"I can name objects and colors",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("meaning") / "data"
+    running = RunningServer(folder, BUILT_IN_MODELS / "omni-nano", "--seed", "0", speech_sec=10)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser(server: RunningServer) -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
+    with visitor(browser, server) as found:
+        found.goto(server.url)
+        expect(found.locator("#message")).to_be_focused()
+        yield found
+
+
+def answer(page: Page) -> str:
+    return kept(page)[-1]["text"]
+
+
+@pytest.mark.parametrize("card", EXAMPLES)
+def test_every_example_is_answered_rightly(page: Page, card: str) -> None:
+    page.get_by_role("button", name=card).click()
+    expect(page.locator(ANSWER)).to_have_count(1, timeout=60_000)
+    expect(page.locator(ANSWER).locator(".text").last).to_contain_text(re.compile(EXAMPLES[card], re.DOTALL))
+
+
+def test_a_picture_is_asked_about_and_the_follow_up_knows_it(page: Page) -> None:
+    ask(page, "What is in this picture?", SAMPLES / "objects.png")
+    assert answer(page) == "I see a strawberry, a crown and a fish."
+    ask(page, "How many objects are there?")
+    assert answer(page) == "There are three objects."
+    page.reload()
+    expect(page.locator(ANSWER)).to_have_count(2)
+    ask(page, "My name is Anna.")
+    ask(page, "What is my name?")
+    assert answer(page) == "Your name is Anna."
+
+
+def test_what_is_asked_for_is_framed_where_it_stands(page: Page) -> None:
+    page.get_by_role("button", name="Find something").click()
+    marked = page.locator(".marked")
+    expect(page.locator(ANSWER)).to_have_count(1, timeout=60_000)
+    frame = marked.locator("svg rect").first
+    expect(frame).to_be_attached()
+    expect(page.locator("details.json pre")).to_be_hidden()
+    assert "speech" not in kept(page)[1]
+    assert marked.locator("svg text").text_content() == "frog"
+    picture, drawn = marked.locator("img").bounding_box(), frame.bounding_box()
+    assert picture and drawn
+    scale = picture["width"] / 280
+    left, top = (drawn["x"] - picture["x"]) / scale, (drawn["y"] - picture["y"]) / scale
+    box = (left, top, left + drawn["width"] / scale, top + drawn["height"] / scale)
+    across = max(0.0, min(box[2], FROG[2]) - max(box[0], FROG[0]))
+    down = max(0.0, min(box[3], FROG[3]) - max(box[1], FROG[1]))
+    area = sum((one[2] - one[0]) * (one[3] - one[1]) for one in (box, FROG))
+    assert across * down / (area - across * down) > 0.7
+
+
+def test_what_is_said_aloud_can_be_understood(page: Page) -> None:
+    """Samples are taken where they go to the loudspeaker, and written down by an independent recognizer."""
+    recognizer = Recognizer()
+    pairs = []
+    for number, text in enumerate(("Hello", "My name is Anna.")):  # long sentences it cannot say clearly
+        before = page.evaluate("window.played.length")
+        ask(page, text)
+        expect(page.locator("#send")).to_be_visible(timeout=60_000)  # the stop button goes when the speech is over
+        spoken = np.array(page.evaluate("(from) => window.played.slice(from)", before), np.float32)
+        spoken = spoken[spoken != 0]  # without the silence where a busy machine kept the loudspeaker waiting
+        pairs.append((kept(page)[2 * number + 1]["text"], recognizer.transcribe(spoken, 24_000)))
+    assert word_error_rate(pairs) < 0.4, pairs
