@@ -172,7 +172,7 @@ def visitor(browser: Browser, server: RunningServer, **options: Any) -> Iterator
     page.on("websocket", lambda socket: asked.append(socket.url.replace("ws://", "http://")))
     try:
         yield page
-        assert failures == []
+        assert failures == [], failures
         elsewhere = [url for url in asked if not url.startswith((server.url, "blob:", "data:"))]
         assert elsewhere == [], "the page asked other servers"
     finally:

@@ -15,7 +15,7 @@ export function experts({ counts, tokens }) {
   const said = el("p", { class: "soft", role: "status" });
   const spans = tokens.map(({ text, experts }, index) => el("span", { class: "token", title: where(experts), onclick: () => choose(index) }, text || "▫"));
   const words = el("div", { class: "tokens", tabindex: "0", role: "group", "aria-label": word("expert tokens") }, ...spans);
-  const layer = el("select", { "aria-label": word("expert layer"), onchange: () => paint() }, ...counts.map((_, index) => el("option", { value: index }, word("layer", { number: index + 1 }))));
+  const layer = el("select", { class: "pick", "aria-label": word("expert layer"), onchange: () => paint() }, ...counts.map((_, index) => el("option", { value: index }, word("layer", { number: index + 1 }))));
   let current = null;
 
   function paint() {

@@ -94,9 +94,10 @@ export class Transcript {
     this.jump.hidden = this.atEnd;
   }
 
+  // Of an empty conversation the beginning is shown.
   toEnd() {
     this.atEnd = true;
-    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.scroll.scrollTop = this.turns.length ? this.scroll.scrollHeight : 0;
     this.jump.hidden = true;
   }
 
