@@ -240,7 +240,7 @@ class Replies:
         conversation.append(said)
         reply.layout = inspection.of_turn(conversation, before)
         reply.conversation = conversation
-        shown = kept = time.monotonic()
+        shown, kept = 0.0, time.monotonic()  # the first words are shown at once
         done: ResponseDone | None = None
         told = Told()
         earlier = [self.memory.shown(turn) for turn in reply.path[:-1][-MOST_HISTORY:]]
