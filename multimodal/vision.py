@@ -75,15 +75,25 @@ class VisionEncoder:
 
     @torch.inference_mode()
     def encode(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Embeddings [t·h·w / merge², D]."""
+        """Embeddings [t·h·w / merge², D]. A temporal patch that equals the one before it, as on slides and in scenes
+        where nothing moves, is not computed again."""
         t, h, w = grid
         weight = self.tower.patch_embed.proj.weight
+        steps = patches.view(t, h * w, -1)
+        new = [i == 0 or not torch.equal(steps[i], steps[i - 1]) for i in range(t)]
+        first = [i for i in range(t) if new[i]]
         most = PATCHES_PER_CALL_CPU if weight.device.type == "cpu" else PATCHES_PER_CALL
-        grids_per_call = max(1, most // (h * w))
+        size = max(1, most // (h * w))
         parts = []
-        for first in range(0, t, grids_per_call):
-            size = min(grids_per_call, t - first)
-            block = patches[first * h * w : (first + size) * h * w].to(weight.device, weight.dtype)
-            shape = torch.tensor([[size, h, w]], device=weight.device)
+        for at in range(0, len(first), size):
+            chosen = first[at : at + size]
+            whole = chosen[-1] - chosen[0] == len(chosen) - 1
+            block = steps[chosen[0] : chosen[-1] + 1] if whole else steps[chosen]
+            shape = torch.tensor([[len(chosen), h, w]], device=weight.device)
+            block = block.flatten(0, 1).to(weight.device, weight.dtype)
             parts.append(self.tower(block, grid_thw=shape).pooler_output)
-        return torch.cat(parts)
+        encoded = torch.cat(parts)
+        if len(first) == t:
+            return encoded
+        shown = torch.tensor(new).cumsum(0).to(weight.device) - 1  # [t]: which of the computed ones
+        return encoded.view(len(first), -1, encoded.shape[-1])[shown].flatten(0, 1)

@@ -122,6 +122,18 @@ def test_a_long_video_is_encoded_in_calls_of_bounded_size(
     assert sizes == [72, 72, 24]
 
 
+def test_a_picture_that_stands_still_is_encoded_once(
+    encoder: VisionEncoder, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = pixels(2, 56, 84), pixels(3, 56, 84)[:2], pixels(4, 56, 84)[:2]
+    patches, grid = encoder.frame_patches(np.concatenate([one, one, two, two, two, one, three]))
+    sizes: list[int] = []
+    forward = encoder.tower.forward
+    monkeypatch.setattr(encoder.tower, "forward", lambda x, **k: (sizes.append(len(x)), forward(x, **k))[1])
+    torch.testing.assert_close(encoder.encode(patches, grid), encoded_by(reference, patches, grid), atol=1e-5, rtol=0)
+    assert sum(sizes) == 4 * 24
+
+
 def test_frames_that_do_not_fit_the_patches_are_our_own_mistake(encoder: VisionEncoder) -> None:
     for shape in [(3, 56, 56), (2, 60, 56), (2, 56, 42)]:
         with pytest.raises(AssertionError):
