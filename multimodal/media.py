@@ -54,7 +54,8 @@ class VideoClip:
 
     frames: uint8 [T, H, W, 3], T even (the last frame is repeated where the video ends on an odd one).
     times_sec: float64 [T], the presentation time of each frame.
-    fps: sampled frames a second; position ids follow it (temporal patch ÷ fps seconds a grid step).
+    fps: sampled frames a second; position ids follow it (temporal patch ÷ fps seconds a grid step). 0 where frames came
+         unevenly: then position ids follow times_sec.
     duration_sec: length of the source.
     audio: the sound track, its `start_sec` relative to the first frame, or None.
     complete: False where the source broke off before the end (corrupt or truncated file).

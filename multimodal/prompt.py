@@ -82,7 +82,32 @@ class VideoSpan:
     features: Any = field(default=None, compare=False, repr=False)
 
 
-Span = TextSpan | AudioSpan | AudioPiece | ImageSpan | VideoSpan
+@dataclass(frozen=True)
+class FilmMark:
+    """A video with sound begins that is still coming (`multimodal.film`), or ends: two tokens at one position."""
+
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class FilmPicture:
+    """One temporal patch of it: `grid` is (1, h, w); at: its time id since the beginning; features as of VideoSpan."""
+
+    grid: tuple[int, int, int]
+    at: int
+    features: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class FilmSound:
+    """Part of its sound, already encoded: features float [tokens, D]; at: time id of the first token."""
+
+    tokens: int
+    at: int
+    features: Any = field(default=None, compare=False, repr=False)
+
+
+Span = TextSpan | AudioSpan | AudioPiece | ImageSpan | VideoSpan | FilmMark | FilmPicture | FilmSound
 
 
 @dataclass(frozen=True)
@@ -236,11 +261,15 @@ def span_ids(span: Span, control: ControlIds, ids_per_second: float, seconds_per
     """Token ids of a span, begin and end tokens included."""
     if isinstance(span, TextSpan):
         return list(span.ids)
-    if isinstance(span, AudioPiece):
+    if isinstance(span, AudioPiece | FilmSound):
         return [control.audio] * span.tokens
+    if isinstance(span, FilmMark):
+        return [control.audio_eos, control.vision_eos] if span.ends else [control.vision_bos, control.audio_bos]
     if isinstance(span, AudioSpan):
         return [control.audio_bos, *[control.audio] * span.tokens, control.audio_eos]
     count = span.grid[0] * span.grid[1] * span.grid[2] // merge**2
+    if isinstance(span, FilmPicture):
+        return [control.video] * count
     if isinstance(span, ImageSpan):
         return [control.vision_bos, *[control.image] * count, control.vision_eos]
     if span.audio is None:

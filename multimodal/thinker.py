@@ -16,7 +16,16 @@ import torch
 from multimodal.audio import AudioEncoder, token_count
 from multimodal.kv_cache import KvCache
 from multimodal.media import AudioClip, Picture, VideoClip
-from multimodal.prompt import AudioPiece, AudioSpan, ImageSpan, Span, TextSpan, VideoSpan
+from multimodal.prompt import (
+    AudioPiece,
+    AudioSpan,
+    FilmMark,
+    FilmSound,
+    ImageSpan,
+    Span,
+    TextSpan,
+    VideoSpan,
+)
 from multimodal.sampler import Sampler
 from multimodal.tmrope import Cursor, Tmrope
 from multimodal.vision import VisionEncoder
@@ -78,13 +87,15 @@ class Thinker:
             return ImageSpan(grid, patches)
         patches, grid = self.vision.frame_patches(medium.frames)
         step = self.vision.temporal_patch
-        times = tuple(float(t) for t in medium.times_sec[::step]) if time_source == "capture" else None
+        captured = time_source == "capture" or medium.fps == 0
+        times = tuple(float(t) for t in medium.times_sec[::step]) if captured else None
         sound = None
         track = _aligned(medium.audio) if medium.audio is not None else None
         if track is not None:
             features = self.audio.features(track)
             sound = AudioSpan(token_count(features.shape[1]), features)
-        return VideoSpan(grid, step / medium.fps, times, sound, patches)
+        every_sec = step / medium.fps if medium.fps else self.tmrope.seconds_per_chunk
+        return VideoSpan(grid, every_sec, times, sound, patches)
 
     @torch.inference_mode()
     def embed_tokens(self, ids: list[int]) -> torch.Tensor:
@@ -94,12 +105,12 @@ class Thinker:
     @torch.inference_mode()
     def embed(self, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
         """Input rows [n, D] of a span, media encoded, and the same with media at zero, as the Talker reads them."""
-        if isinstance(span, AudioPiece):
+        if isinstance(span, AudioPiece | FilmSound):
             rows = span.features.to(self.device, self._embed.weight.dtype)
             return rows, torch.zeros_like(rows)
         ids = self.tmrope.ids(span)
         rows = self.embed_tokens(ids)
-        if isinstance(span, TextSpan):
+        if isinstance(span, TextSpan | FilmMark):
             return rows, rows
         token_ids = torch.tensor(ids, device=self.device)
         control = self.tmrope.control
@@ -110,7 +121,7 @@ class Thinker:
             self._fill(rows, token_ids == control.image, self.vision.encode(span.features, span.grid))
         else:
             self._fill(rows, token_ids == control.video, self.vision.encode(span.features, span.grid))
-            if span.audio is not None:
+            if isinstance(span, VideoSpan) and span.audio is not None:
                 self._fill(rows, token_ids == control.audio, self.audio.encode(span.audio.features))
         silent[torch.isin(token_ids, torch.tensor(control.media, device=self.device))] = 0
         return rows, silent

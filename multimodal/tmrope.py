@@ -8,7 +8,7 @@ block laid down, while decoding counts on from the largest id of all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from multimodal.prompt import (
     AudioPiece,
     AudioSpan,
     ControlIds,
+    FilmMark,
+    FilmPicture,
+    FilmSound,
     ImageSpan,
     Span,
     TextSpan,
@@ -29,14 +32,16 @@ from multimodal.prompt import span_ids as _span_ids
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where the next span starts. last: largest id of the last block; highest: largest id so far (−1: none)."""
+    """Where the next span starts. last: largest id of the last block; highest: largest id so far (−1: none).
+    film: id at which the pictures and the sound of a film that is still coming begin."""
 
     last: int = -1
     highest: int = -1
+    film: int = 0
 
     def after(self, block: np.ndarray) -> Cursor:
         top = int(block.max()) if block.size else self.last
-        return Cursor(last=top, highest=max(self.highest, top))
+        return replace(self, last=top, highest=max(self.highest, top))
 
     @property
     def next_decoded(self) -> int:
@@ -72,6 +77,8 @@ class Tmrope:
             return _line(len(span.ids), cursor)
         if isinstance(span, AudioPiece):
             return _line(span.tokens, cursor)
+        if isinstance(span, FilmMark | FilmPicture | FilmSound):
+            return self._place_film(span, cursor)
         blocks: list[np.ndarray] = []
 
         def lay(block: np.ndarray) -> None:
@@ -113,6 +120,17 @@ class Tmrope:
             block, cursor = self.place(span, cursor)
             placed.append(block)
         return np.concatenate(placed, axis=1), cursor
+
+    def _place_film(self, span: FilmMark | FilmPicture | FilmSound, cursor: Cursor) -> tuple[np.ndarray, Cursor]:
+        if isinstance(span, FilmMark):
+            block = np.full((3, 2), cursor.last + 1)
+            cursor = cursor.after(block)
+            return block, cursor if span.ends else replace(cursor, film=cursor.last + 1)
+        if isinstance(span, FilmPicture):
+            block = self._frames(np.array([span.at]), span.grid) + cursor.film
+        else:
+            block = np.tile(np.arange(span.at, span.at + span.tokens), (3, 1)) + cursor.film
+        return block, cursor.after(block)
 
     def _frames(self, time_ids: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
         h, w = grid[1] // self.merge, grid[2] // self.merge

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from multimodal.errors import ConversationError, TandemError
+from multimodal.film import Shown
 from multimodal.media import Picture
 from multimodal.prompt import Turn
 from streaming.call_events import (
@@ -31,7 +32,7 @@ from streaming.call_events import (
     TurnStopped,
     TurnTiming,
 )
-from streaming.chunk import Pictures
+from streaming.chunk import Pictures, Sight
 from streaming.clock import Line
 from streaming.dialogue import Dialogue, failed
 from streaming.events import ResponseDone, ScriptedEvent, SpeechChunk, TextDelta
@@ -72,13 +73,13 @@ class CallSettings:
 
 @dataclass(eq=False)
 class _Turn:
-    """A turn of the user. audio: its pieces, of which the first `fed` went to the dialogue; ended_sec: when the user
-    fell silent."""
+    """A turn of the user. audio: its pieces, of which the first `fed` went to the dialogue, as the first `seen` of what
+    was shown; ended_sec: when the user fell silent."""
 
     number: int
     start: int
     audio: list[np.ndarray] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
     seen: int = 0
     samples: int = 0
     fed: int = 0
@@ -88,6 +89,7 @@ class _Turn:
     early: _Reply | None = None
     answer: bool = False
     options: ResponseOptions | None = None
+    sight: Sight = Sight()
     ended_sec: float = 0.0
     decided_sec: float = 0.0
 
@@ -207,7 +209,7 @@ class Call:
         now = self._line.now()
         self._pictures.see(picture, captured_ms, now)
         if self._turn is not None:
-            self._turn.pictures += self._pictures.more(now)
+            self._look(self._turn)
 
     def commit(self, answer: bool | None = None) -> bool:
         """The user says that the turn is over (a released key). False where nothing was heard."""
@@ -337,7 +339,7 @@ class Call:
     def _begin_turn(self, start: int) -> _Turn:
         self._turns += 1
         turn = _Turn(self._turns, start)
-        turn.pictures = self._pictures.begin(self._line.now())
+        turn.shown = self._pictures.begin(self._line.now(), start * 1000 / RATE_HZ)
         self._turn = turn
         for piece in self._held:
             self._add(turn, piece)
@@ -345,16 +347,21 @@ class Call:
         self._emit(TurnStarted(turn.number, start, self.settings.detection == "vad"))
         return turn
 
-    @staticmethod
-    def _add(turn: _Turn, samples: np.ndarray) -> None:
+    def _add(self, turn: _Turn, samples: np.ndarray) -> None:
         turn.audio.append(samples)
         turn.samples += len(samples)
+        self._look(turn)
+
+    def _look(self, turn: _Turn, ending: bool = False) -> None:
+        """What the user shows with it."""
+        turn.shown += self._pictures.more(self._line.now(), turn.samples / RATE_HZ, ending)
 
     def _pause(self, event: Paused | Resumed) -> None:
         turn = self._turn
         assert turn is not None
         turn.paused = isinstance(event, Paused)
         if turn.paused:
+            self._look(turn, ending=True)
             turn.ended_sec = self._line.now() - self._detector.silence_ms / 1000
         elif turn.early is not None:  # the user goes on: what was begun is not wanted
             turn.early.wanted = False
@@ -373,6 +380,9 @@ class Call:
     def _end_turn(self, turn: _Turn, ended_sec: float, answer: bool, at: int | None = None) -> None:
         turn.answer, turn.ended_sec, turn.decided_sec = answer, ended_sec, self._line.now()
         turn.options = self.options
+        if not turn.committed:
+            self._look(turn, ending=True)
+        turn.sight = self._pictures.sight
         self._turn = None
         self._ended.append(turn)
         self._emit(TurnStopped(turn.number, at if at is not None else self._heard_samples, at is not None))
@@ -456,11 +466,11 @@ class Call:
     def _read(self, turn: _Turn) -> None:
         """Hand the dialogue what it does not have yet of the turn."""
         if not turn.opened:
-            self._dialogue.open(turn.pictures)
-            turn.opened, turn.seen = True, len(turn.pictures)
-        for picture in turn.pictures[turn.seen :]:
-            self._dialogue.see(picture)
-        turn.seen = len(turn.pictures)
+            self._dialogue.open(turn.shown)
+            turn.opened, turn.seen = True, len(turn.shown)
+        for one in turn.shown[turn.seen :]:
+            self._dialogue.see(one)
+        turn.seen = len(turn.shown)
         if turn.fed < len(turn.audio):
             self._dialogue.hear(np.concatenate(turn.audio[turn.fed :]))
             turn.fed = len(turn.audio)
@@ -473,7 +483,7 @@ class Call:
         if self._reply is not None:
             self._reply.followed = True
         samples = np.concatenate(turn.audio[: turn.fed])
-        self._emit(TurnCommitted(turn.number, samples, tuple(turn.pictures[: turn.seen])))
+        self._emit(TurnCommitted(turn.number, samples, tuple(turn.shown[: turn.seen]), turn.sight))
         # Somebody who goes on speaking is answered when that is over.
         speaking_on = self._turn is not None or bool(self._ended)
         if turn.early is not None:

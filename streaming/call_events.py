@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from multimodal.media import Picture
+from multimodal.film import Shown
+from streaming.chunk import Sight
 from streaming.events import ScriptedEvent
 from streaming.session import ResponseOptions
 
@@ -32,12 +33,13 @@ class TurnStopped:
 
 @dataclass(frozen=True, eq=False)
 class TurnCommitted:
-    """The turn is part of the conversation. samples: float32 [n] at 16 kHz, and pictures, exactly as the model has
-    them."""
+    """The turn is part of the conversation. samples: float32 [n] at 16 kHz, and what was shown, as the model has
+    them. sight: what became of all pictures."""
 
     turn: int
     samples: np.ndarray
-    pictures: tuple[Picture, ...]
+    shown: tuple[Shown, ...]
+    sight: Sight
 
 
 @dataclass(frozen=True)

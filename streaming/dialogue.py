@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from multimodal.media import Picture
+from multimodal.film import Shown
 from multimodal.prompt import Turn
 from streaming.clock import Line
 from streaming.events import ResponseDone, ScriptedEvent, Usage
@@ -30,13 +30,13 @@ Tell = Callable[[ScriptedEvent], None]
 class Dialogue(Protocol):
     """Sound is float32 [n] at 16 kHz."""
 
-    def open(self, pictures: Sequence[Picture]) -> None:
-        """The user begins to speak, while showing `pictures`."""
+    def open(self, shown: Sequence[Shown]) -> None:
+        """The user begins to speak, while showing something."""
         ...
 
     def hear(self, samples: np.ndarray) -> None: ...
 
-    def see(self, picture: Picture) -> None:
+    def see(self, shown: Shown) -> None:
         """Shown while speaking."""
         ...
 
@@ -123,19 +123,19 @@ class LiveDialogue:
         self._answer: Answer | None = None
         self._reply: threading.Thread | None = None
 
-    def open(self, pictures: Sequence[Picture]) -> None:
+    def open(self, shown: Sequence[Shown]) -> None:
         self._listening = Listening(self.conversation, self._answerer.transcription())
-        for picture in pictures:
-            self._listening.see(picture)
+        for one in shown:
+            self._listening.see(one)
         self._listening.open()
 
     def hear(self, samples: np.ndarray) -> None:
         assert self._listening is not None
         self._listening.hear(samples)
 
-    def see(self, picture: Picture) -> None:
+    def see(self, shown: Shown) -> None:
         assert self._listening is not None
-        self._listening.see(picture)
+        self._listening.see(shown)
 
     def commit(self) -> None:
         assert self._listening is not None

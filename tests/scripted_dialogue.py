@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from multimodal.media import Picture
+from multimodal.film import Shown
 from multimodal.prompt import Turn
 from streaming.clock import VirtualLine
 from streaming.events import Event, ResponseDone, SpeechChunk, TextDelta, Usage
@@ -41,7 +41,7 @@ class ScriptedDialogue:
     _written: int = 0
     _stopping: bool = False
 
-    def open(self, pictures: Sequence[Picture]) -> None:
+    def open(self, shown: Sequence[Shown]) -> None:
         assert not self.busy and (self.listening is None or self.committed is not None)
         self.listening, self.committed = 0, None
 
@@ -50,7 +50,7 @@ class ScriptedDialogue:
         self.reads.append(self.line.now())
         self.listening += len(samples)
 
-    def see(self, picture: Picture) -> None:
+    def see(self, shown: Shown) -> None:
         assert self.listening is not None
 
     def commit(self) -> None:

@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 
 from multimodal.checkpoint import Checkpoint, load
-from multimodal.media import Picture
+from multimodal.media import Picture, VideoClip
 from multimodal.prompt import Turn
 from streaming.call import Call, CallSettings
-from streaming.call_events import CallEvent, Interrupted, ReplyEvent, ReplyStarted, TurnStarted, TurnStopped
+from streaming.call_events import (
+    CallEvent,
+    Interrupted,
+    ReplyEvent,
+    ReplyStarted,
+    TurnCommitted,
+    TurnStarted,
+    TurnStopped,
+)
+from streaming.chunk import Sight
 from streaming.clock import VirtualLine
 from streaming.dialogue import LiveDialogue
 from streaming.events import Event, ResponseDone, SpeechChunk
@@ -228,19 +237,35 @@ def test_a_turn_begins_with_the_newest_picture_and_takes_another_where_the_scene
     line.microphone((5.0, 0.0))
     line.call.see(shade(50), 5000)
     line.call.see(shade(90), 4000)  # late: the newer one stays
-    line.microphone((1.0, 0.5))
-    line.call.see(shade(200), 6000)  # too soon
-    line.microphone((1.4, 0.5))
+    line.microphone((2.4, 0.5))
     line.call.see(shade(51), 7400)  # nothing new
     line.microphone((0.5, 0.5))
     line.call.see(shade(200), 7900)
     line.microphone((0.5, 0.5), (0.6, 0.0))
-    shown, clip, more = line.conversation.turns[0].content
-    assert isinstance(shown, Picture) and shown.pixels[0, 0, 0] == 50
-    assert isinstance(more, Picture) and more.pixels[0, 0, 0] == 200
+    (film,) = line.conversation.turns[0].content
+    assert isinstance(film, VideoClip) and film.audio is not None
+    seen = list(zip(film.times_sec[::2].round(1).tolist(), film.frames[::2, 0, 0, 0].tolist()))
+    assert [level for _, level in seen] == [50, 50, 200, 200], "each chunk begins with what was seen then"
+    assert [at for at, _ in (*seen[:2], seen[3])] == [0.0, 2.0, 4.0] and 2.9 < seen[2][0] < 3.5
+    committed = next(event for event in line.events if isinstance(event, TurnCommitted))
+    assert committed.sight == Sight(received=2, taken=4, late=0, held=0)
     filed = Conversation(checkpoint)
-    filed.append(Turn("user", (shown, clip, more)))
+    filed.append(Turn("user", (film,)))
     assert filed.length == sum(len(checkpoint.thinker.tmrope.ids(span)) for span in line.conversation.spans[:-3])
     line.all_played()
     line.microphone((1.0, 0.5), (0.6, 0.0))
     assert len(line.conversation.turns[2].content) == 1, "the camera has been off for a minute"
+
+
+def test_a_scene_that_stays_is_read_as_a_picture_before_the_sound(checkpoint: Checkpoint) -> None:
+    line = Line(checkpoint, pause_ms=128)
+    for at_ms in range(0, 3000, 250):
+        line.call.see(shade(50), at_ms)
+        line.microphone((0.25, 0.5 if at_ms >= 500 else 0.0))
+    line.microphone((0.6, 0.0))
+    filed = Conversation(checkpoint)
+    filed.append(line.conversation.turns[0])
+    tmrope = checkpoint.thinker.tmrope
+    lived = [token for span in line.conversation.spans for token in tmrope.ids(span)]
+    assert tmrope.control.image in lived
+    assert lived[: filed.length] == [token for span in filed.spans for token in tmrope.ids(span)]

@@ -31,7 +31,7 @@ def test_a_call_is_kept_as_it_was_heard(tmp_path: Path) -> None:
         tabs._tabs[tab.id] = tab
         call = CallTurns(history, tabs, asyncio.get_running_loop(), conversation)
         sound = np.linspace(-1, 1, RATE_HZ, dtype=np.float32)
-        asked = call.heard(sound, RATE_HZ, [np.full((40, 60, 3), 200, np.uint8)])
+        asked = call.heard(sound, RATE_HZ, [(0.0, np.full((40, 60, 3), 200, np.uint8))])
         call.transcribed(asked, "What do you see?")
         reply = call.answering()
         call.wrote(SAID)

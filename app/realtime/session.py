@@ -397,13 +397,15 @@ class Session:
 
     async def _tell_turn(self, event: TurnCommitted) -> None:
         name = self._turn_names.pop(event.turn)
-        pictures = [picture.pixels for picture in event.pictures]
-        content = [{"type": "input_audio", "transcript": None}, *({"type": "input_image"} for _ in pictures)]
+        shown = [(at_sec, picture.pixels) for at_sec, picture in event.shown]
+        content = [{"type": "input_audio", "transcript": None}, *({"type": "input_image"} for _ in shown)]
         item = Item(message(name, "user", content), clip=AudioClip(event.samples, HEARING_HZ))
-        item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(event.samples, HEARING_HZ, pictures))
+        item.turn = await asyncio.to_thread(lambda: self.keeping.turns.heard(event.samples, HEARING_HZ, shown))
         self.tell("input_audio_buffer.committed", item_id=name, previous_item_id=self._items.last)
         self._items.add(item)
         self._items.done(item)
+        if event.sight.received or event.shown:
+            self.tell("tandem.turn.pictures", item_id=name, **vars(event.sight))
         self._spoken = item
         self._words.of(item)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,18 @@ if TYPE_CHECKING:  # imports torch, which the first page must not wait for
 
 SPOKEN = "spoken.wav"
 SHOWN = "shown.jpg"
+SHOWN_AT = re.compile(r"shown at (\d+\.\d+) s\.jpg")
+
+
+def is_film(media: Sequence[MediaPart]) -> bool:
+    """Whether a turn was spoken while the scene changed: pictures by their times, then the sound."""
+    return bool(media) and media[-1].name == SPOKEN and any(SHOWN_AT.fullmatch(part.name) for part in media)
+
+
+def shown_at(part: MediaPart) -> float:
+    """Seconds since the sound began."""
+    found = SHOWN_AT.fullmatch(part.name)
+    return float(found[1]) if found else 0.0
 
 
 class CallTurns:
@@ -45,14 +58,15 @@ class CallTurns:
         """The turns that the call goes on from."""
         return self._history.path(self._conversation)
 
-    def heard(self, samples: np.ndarray, rate_hz: int, pictures: Sequence[np.ndarray] = ()) -> str:
-        """The user spoke: float32 [n] in −1…1, while showing pictures uint8 [H, W, 3]. The turn's id."""
+    def heard(self, samples: np.ndarray, rate_hz: int, shown: Sequence[tuple[float, np.ndarray]] = ()) -> str:
+        """The user spoke: float32 [n] in −1…1, while showing pictures: seconds and uint8 [H, W, 3]. The turn's id."""
         medium = self._sound(_pcm16(samples), rate_hz)
-        shown = self._shown(pictures)  # the first stands before the sound, later ones behind it
-        return self._add("user", [*shown[:1], MediaPart(medium, SPOKEN), *shown[1:]]).id
+        names = [SHOWN, *(f"shown at {at_sec:.3f} s.jpg" for at_sec, _ in shown[1:])]
+        parts = self._shown([pixels for _, pixels in shown], names)
+        return self._add("user", [*parts, MediaPart(medium, SPOKEN)]).id
 
     def typed(self, text: str, pictures: Sequence[np.ndarray] = ()) -> str:
-        return self._add("user", [*self._shown(pictures), TextPart(text)]).id
+        return self._add("user", [*self._shown(pictures, [SHOWN] * len(pictures)), TextPart(text)]).id
 
     def transcribed(self, turn: str, text: str) -> None:
         """The words of a spoken turn."""
@@ -121,17 +135,17 @@ class CallTurns:
         digest = self._history.media.add(data)
         return self._history.keep(Medium(digest, "audio", "audio/wav", len(data), duration_sec=len(pcm) / 2 / rate_hz))
 
-    def _shown(self, pictures: Sequence[np.ndarray]) -> list[MediaPart]:
+    def _shown(self, pictures: Sequence[np.ndarray], names: Sequence[str]) -> list[MediaPart]:
         from PIL import Image
 
         parts = []
-        for pixels in pictures:
+        for pixels, name in zip(pictures, names):
             data = io.BytesIO()
             Image.fromarray(pixels).save(data, "JPEG", quality=92)
             digest = self._history.media.add(data.getvalue())
             height, width = pixels.shape[:2]
             medium = Medium(digest, "image", "image/jpeg", len(data.getvalue()), width, height)
-            parts.append(MediaPart(self._history.keep(medium), SHOWN))
+            parts.append(MediaPart(self._history.keep(medium), name))
         return parts
 
     def _tell(self) -> None:

@@ -34,7 +34,16 @@ def layout(tmrope: Tmrope, spans: Sequence[Span], cursor: Cursor) -> dict[str, A
     `medium`, in their order among the turn's files. `sound`: the ids that sound covers; of videos, `frames`: the time
     id of each pair of frames, and `every`: seconds from one to the next. ids_per_second: position ids a second.
     """
-    from multimodal.prompt import AudioPiece, AudioSpan, TextSpan, VideoSpan, grid_time_ids
+    from multimodal.prompt import (
+        AudioPiece,
+        AudioSpan,
+        FilmMark,
+        FilmPicture,
+        FilmSound,
+        TextSpan,
+        VideoSpan,
+        grid_time_ids,
+    )
 
     blocks: list[dict[str, Any]] = []
     media = 0
@@ -57,11 +66,22 @@ def layout(tmrope: Tmrope, spans: Sequence[Span], cursor: Cursor) -> dict[str, A
             blocks[-1]["tokens"] += block["tokens"]
             blocks[-1]["to"] = blocks[-1]["sound"][1] = block["to"]
             continue
+        elif isinstance(span, FilmPicture | FilmSound) or (isinstance(span, FilmMark) and span.ends):
+            film = blocks[-1]
+            film["tokens"] += block["tokens"]
+            film["to"] = max(film["to"], block["to"])
+            if isinstance(span, FilmPicture):
+                film["frames"].append(cursor.film + span.at)
+            elif isinstance(span, FilmSound):
+                film["sound"] = [film.get("sound", [block["from"]])[0], block["to"]]
+            continue
         else:
             block["medium"] = media
             media += 1
         if isinstance(span, AudioPiece):
             block |= {"open": True, "sound": [block["from"], block["to"]]}
+        if isinstance(span, FilmMark):
+            block |= {"frames": [], "every": float(tmrope.seconds_per_chunk)}
         if isinstance(span, AudioSpan):
             block["sound"] = [block["from"] + 1, block["to"] - 1]
         if isinstance(span, VideoSpan):
@@ -143,13 +163,13 @@ def drawing(decoded: Picture | AudioClip | VideoClip, ids_per_second: float) -> 
 
 
 def _kind(span: Span) -> str:
-    from multimodal.prompt import ImageSpan, TextSpan, VideoSpan
+    from multimodal.prompt import FilmMark, ImageSpan, TextSpan, VideoSpan
 
     if isinstance(span, TextSpan):
         return "text"
     if isinstance(span, ImageSpan):
         return "image"
-    return "video" if isinstance(span, VideoSpan) else "audio"
+    return "video" if isinstance(span, VideoSpan | FilmMark) else "audio"
 
 
 def _is_control(span: Any, tmrope: Tmrope) -> bool:

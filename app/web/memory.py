@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from app.history.records import HistoryError, TextPart, Turn
+from app.web.call_turns import is_film
 from app.web.uploads import Uploads
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
@@ -67,6 +68,8 @@ class Memory:
                 content.append(self._uploads.decoded(part))
             elif part.name is not None:
                 content.append(f"{part.name}:\n{part.text}\n\n")
+        if is_film(turn.media):
+            content = [self._uploads.film(turn.media)]
         return PromptTurn("user", (*content, turn.text) if turn.text else tuple(content))
 
     def shown(self, turn: Turn) -> prompt.Turn:

@@ -15,6 +15,7 @@ from app.history.media_folder import as_history_error
 from app.history.records import HistoryError, MediaKind, MediaPart, Medium
 from app.history.store import History
 from app.web import inspection
+from app.web.call_turns import is_film, shown_at
 from app.web.decoder import MediaDecoder
 from app.web.engine import Engine, EngineUnavailable
 from app.web.views import part_view
@@ -81,17 +82,26 @@ class Uploads:
             self._remember(part.medium.digest, found)
         return found
 
+    def film(self, parts: Sequence[MediaPart]) -> VideoClip:
+        """What was shown and spoken together in a call, as the model read it. Raises MediaError."""
+        from multimodal.film import film_clip
+
+        *pictures, sound = [cast(Any, self.decoded(part)) for part in parts]
+        times = [shown_at(part) for part in parts]
+        return film_clip(list(zip(times, pictures)), sound, self._frame_budget())
+
     def drawings(self, parts: Sequence[MediaPart], ids_per_second: float) -> list[dict[str, Any]]:
         """Of each medium, its name and what the inspector draws of it; {} where it cannot be decoded any more."""
         from multimodal.errors import MediaError
 
+        film = is_film(parts)
         found = []
-        for part in parts:
+        for part in parts[-1:] if film else parts:
             try:
-                drawn = inspection.drawing(self.decoded(part), ids_per_second)
+                drawn = inspection.drawing(self.film(parts) if film else self.decoded(part), ids_per_second)
             except (MediaError, EngineUnavailable, HistoryError):
                 drawn = {}
-            found.append({"kind": part.medium.kind, "name": part.name, **drawn})
+            found.append({"kind": "video" if film else part.medium.kind, "name": part.name, **drawn})
         return found
 
     async def _write(self, draft: Path, blocks: AsyncIterator[bytes], name: str) -> None:
