@@ -26,7 +26,7 @@ SCHEMA = {
 
 
 def test_the_recipes_were_found() -> None:
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 7
 
 
 @pytest.fixture(scope="module")
