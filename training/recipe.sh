@@ -94,7 +94,7 @@ thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
     --wordnet "$WORDNET" --seconds "$(share "$THINKER_SHARE")" --examine-every 420 --save-every 120 --scale "$SCALE" --rate "$RATE"
     --seed "$SEED" --out "$RUNS/thinker" "$@" $THINKER_OPTIONS)
   [ -n "$CODEC" ] && [ "$GPUS" -gt 1 ] && ranks=$GPUS
-  command+=(--workers "$(part_of_cores "$(awk -v n="$ranks" 'BEGIN { print 0.6 / n }')")")
+  command+=(--workers "$(part_of_cores "$(awk -v n="$ranks" 'BEGIN { print (n > 1 ? 0.75 : 0.6) / n }')")")
   [ "$COMPILE" = 1 ] && command+=(--compile)
   if [ "$ranks" = 1 ]; then CUDA_VISIBLE_DEVICES=0 exec "${command[@]}"; fi
   export MASTER_ADDR=127.0.0.1 MASTER_PORT=29533 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
