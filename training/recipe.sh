@@ -108,7 +108,7 @@ thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
     running=$(jobs -rp | wc -l)
     [ "$(( running + $(find "$RUNS" -name '.rank-*' | wc -l) ))" -lt "$ranks" ] && break # one failed
     [ "$running" = 0 ] && exit 0
-    [ "$(( $(elapsed) - began ))" -gt 300 ] && ! grep -q '"step"' "$LOGS/thinker.log" && break # they never found each other
+    [ "$(( $(elapsed) - began ))" -gt 360 ] && ! grep -q '"step"' "$LOGS/thinker.log" && break # they never found each other
   done
   echo '{"warning": "goes on with one process"}'
   pkill -KILL -f -- "--out $RUNS/thinker"
