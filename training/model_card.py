@@ -55,6 +55,7 @@ it has no judgement, and no guard against misuse beyond that. Do not rely on it 
 | what | from | licence, as its Debian package states it |
 |---|---|---|
 | voices slt, rms, kal16 (taught), awb (tests only) | flite, Carnegie Mellon University | permissive, BSD-like (CMU) |
+| voices ked and hts-slt (hearing) | festival, festvox-kdlpc16k, festvox-us-slt-hts | permissive (CSTR, University of Edinburgh; CMU), parts BSD-3-clause |
 | further voices for hearing | espeak-ng | GPL-3 or later; only its speech was used, nothing of it is shipped |
 | objects | Noto Color Emoji (fonts-noto-color-emoji), Google | SIL OFL 1.1 (fonts), Apache-2.0 |
 | sentences and words | WordNet 3.0, Princeton University (wordnet-base) | WordNet 3.0 licence |
