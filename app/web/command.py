@@ -6,23 +6,18 @@ import contextlib
 import ipaddress
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
 import threading
 import webbrowser
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from app.config import BUILT_IN_MODELS, DEFAULT_MODEL, Config, ConfigError
+from app.config import Config, ConfigError
 
 PORT = 7860
 MORE_PORTS = 9  # tried after the default one, where no port was asked for
-UNTRAINED = """\
-The built-in model is not here, so one with random weights stands in: everything works, but what it writes and says
-is noise. For real answers give a checkpoint: --model Qwen/Qwen2.5-Omni-3B, or TANDEM_MODEL=Qwen/Qwen2.5-Omni-3B
-make run"""
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,6 @@ def serve(config: Config, options: WebOptions) -> None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-")))
         os.environ["GRADIO_TEMP_DIR"] = str(data_dir / "page")
         listening = stack.enter_context(_listen(options))
-        if config.model == DEFAULT_MODEL and not (BUILT_IN_MODELS / DEFAULT_MODEL / "config.json").is_file():
-            print(UNTRAINED, flush=True)
-            config = _untrained(config, data_dir)
         from app.history.records import HistoryError
         from app.server import Server, create_app
         from app.web.guard import LOCAL_NAMES
@@ -85,23 +77,6 @@ def serve(config: Config, options: WebOptions) -> None:
         if options.browser and sys.stdout.isatty():
             threading.Timer(0.5, webbrowser.open, [address]).start()
         Server(app, [listening], options.host).serve_forever()
-
-
-def _untrained(config: Config, data_dir: Path) -> Config:
-    """Settings with a random checkpoint, written on first use, and limits that keep its noise short."""
-    folder = data_dir / "models" / "random-weights"
-    if not (folder / "config.json").is_file():
-        from transformers.utils import logging as transformers_logging
-
-        from multimodal.checkpoint_files import write_random_checkpoint
-
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            shutil.rmtree(folder, ignore_errors=True)
-            write_random_checkpoint(Path(scratch) / "written").replace(folder)
-    return replace(config, model=str(folder), max_tokens=min(32, config.max_tokens), max_speech_sec=3.0)
 
 
 def _listen(options: WebOptions) -> socket.socket:
