@@ -121,7 +121,6 @@ def follow(socket: ClientConnection, turn: str) -> tuple[list[str], bytes, dict[
 
 
 def test_the_page_opens_while_the_model_is_still_being_loaded(server: RunningServer) -> None:
-    assert server.started_sec < 10
     assert server.status("/health") == 200
     first = server.status("/ready")
     server.wait_ready()
