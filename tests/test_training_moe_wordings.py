@@ -99,6 +99,34 @@ def test_training_never_draws_a_held_out_wording_or_one_that_comes_to_the_same()
             assert all(any(phrase in one for phrase in held) for one in shown), name
 
 
+Words = tuple[str, ...]
+
+
+def with_gaps(words: Words) -> set[Words]:
+    """The wording, and the same with a gap for one word."""
+    return {words, *(words[:i] + ("_",) + words[i + 1 :] for i in range(len(words)))}
+
+
+def shortened(words: Words) -> set[Words]:
+    return {words[:i] + words[i + 1 :] for i in range(len(words))}
+
+
+def test_no_trained_wording_is_within_a_word_of_a_newly_held_out_one() -> None:
+    """Of four words or more; those of the first run were chosen before."""
+    close = []
+    for name in set(WHOLE) - EVERYWHERE:
+        new = [line for line in sections()[name].lines if line.held and not line.first]
+        cores = (tuple(core(text).split()) for line in new for text in expansions(line.parts))
+        held = {words for words in cores if len(words) > 3}
+        around = {one for words in held for one in with_gaps(words) | shortened(words)}
+        for line in sections()[name].lines:
+            for text in itertools.islice(expansions(line.parts), 0 if line.held else 400):
+                words = tuple(core(text).split())
+                if with_gaps(words) & around or shortened(words) & held:
+                    close.append((name, text))
+    assert not close
+
+
 def test_held_out_frames_never_frame_a_trained_phrase() -> None:
     rng = random.Random(1)
     for family in FRAMES:
