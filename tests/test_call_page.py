@@ -100,6 +100,8 @@ def test_captions_keep_step_with_the_sound_and_barge_in_stops_it_at_once(page: P
     script.user_speaks("item_1", "What does the ball do?")
     expect(page.locator(".caption.user")).to_have_text("You What does the ball do?")
     expect(state).to_contain_text("Thinking")
+    script.send("tandem.response.routed", response_id="r", item_id="i", backend="moe-nano", reason="it asks for sums")
+    expect(state).to_have_text("moe-nano is thinking…")
     script.reply("item_2", REPLY, tone(6))
     expect(state).to_contain_text("Speaking")
     expect(page.locator(".call .figure")).to_contain_text("Turn 1: first sound after")
@@ -152,6 +154,21 @@ def test_the_camera_is_shown_and_sent_and_the_microphone_can_be_muted(page: Page
     page.wait_for_timeout(300)
     assert len(script.received) <= after + 1, "nothing is sent after hanging up"
     expect(page.locator("#message")).to_be_focused()
+
+
+def test_the_screen_is_shown_and_sent_in_place_of_the_camera(page: Page, server: RunningServer) -> None:
+    script = start(page, server)
+    page.get_by_role("button", name="Show the camera").click()
+    script.wait("input_video_buffer.append")
+    page.get_by_role("button", name="Show the screen").click()
+    expect(page.get_by_role("button", name="Show the screen")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Show the camera")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator(".call video")).to_have_attribute("aria-label", "Your screen")
+    frames = len(script.of("input_video_buffer.append"))
+    picture = Image.open(io.BytesIO(base64.b64decode(script.wait("input_video_buffer.append", frames + 2)["image"])))
+    assert max(picture.size) <= 640
+    page.get_by_role("button", name="Show the screen").click()
+    expect(page.locator(".call video")).to_be_hidden()
 
 
 def test_push_to_talk_sends_only_while_the_key_is_held(page: Page, server: RunningServer) -> None:
@@ -238,6 +255,18 @@ def test_a_page_that_may_not_use_the_microphone_says_what_to_do(browser: Browser
         expect(page.get_by_role("button", name="Try again")).to_be_focused()
         page.get_by_role("button", name="Close").click()
         expect(page.locator(".call")).to_be_hidden()
+
+
+def test_a_machine_without_sound_output_is_told_of(browser: Browser, server: RunningServer) -> None:
+    """Firefox leaves a call waiting for ever there."""
+    asleep = "AudioContext.prototype.resume = () => new Promise(() => {});"
+    with visitor(browser, server) as page:
+        page.add_init_script(asleep)
+        ScriptedRealtime(page)
+        page.goto(server.url)
+        page.get_by_role("button", name="Start a call").click()
+        expect(page.locator(".call [role=alert]")).to_contain_text("no sound output")
+        expect(page.get_by_role("button", name="Try again")).to_be_focused()
 
 
 def test_a_page_on_plain_http_says_what_to_do(browser: Browser, server: RunningServer) -> None:

@@ -70,6 +70,7 @@ export class CallPanel {
     call.on("level", ({ level, silence }) => this.meter(level, silence));
     call.on("caption", (caption) => this.caption(caption));
     call.on("latency", (latency) => this.latency(latency));
+    call.on("route", ({ backend, reason }) => this.route(backend, reason));
     call.on("kept", () => this.kept());
     call.on("pictures", () => this.showPictures());
     call.on("problem", ({ text, final }) => (final ? this.explain(text, true) : this.warn(text)));
@@ -239,8 +240,16 @@ export class CallPanel {
   say(state) {
     const muted = this.call?.muted && state === "listening";
     const waiting = this.call?.options.manual && state === "listening";
+    this.state.title = "";
     this.state.textContent = word(`call ${muted ? "muted" : waiting ? "push" : state}`);
     this.place.dataset.state = state;
+  }
+
+  // A backend thinks for a while: whoever waits learns who it is.
+  route(backend, reason) {
+    if (backend === "thinker" || this.call?.state !== "thinking") return;
+    this.state.textContent = word("call reasoning", { backend });
+    this.state.title = reason;
   }
 
   meter(level, silence) {
@@ -287,7 +296,7 @@ function pressing(event) {
 
 // The browser's reasons in the user's words.
 function why(error, device) {
-  const reasons = { NotAllowedError: "denied", NotFoundError: "missing", NotReadableError: "busy", OverconstrainedError: "missing" };
+  const reasons = { NotAllowedError: "denied", NotFoundError: "missing", NotReadableError: "busy", OverconstrainedError: "missing", AwakeError: "silent" };
   const reason = reasons[error.name];
   if (!reason) return error.message || word("call failed");
   return word(`${device} ${reason}`);

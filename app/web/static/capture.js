@@ -3,6 +3,7 @@
 export const RATE_HZ = 24000;
 const FRAME_MS = 500;
 const LONGEST_SIDE = 640;
+const AWAKE_MS = 8000;
 
 // onblock(Int16Array of 40 ms at 24 kHz, loudness 0…1). Echo cancellation is on, so that the assistant does not hear itself.
 export class Microphone {
@@ -23,7 +24,7 @@ export class Microphone {
     this.node = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
     this.node.port.onmessage = ({ data }) => this.onblock(data.pcm, data.level);
     this.context.createMediaStreamSource(this.stream).connect(this.node);
-    await this.context.resume();
+    await awake(this.context);
   }
 
   get device() {
@@ -36,6 +37,12 @@ export class Microphone {
     this.context?.close();
     this.node = this.stream = this.context = null;
   }
+}
+
+// Firefox never wakes a context on a machine without any loudspeaker, and says nothing about it.
+async function awake(context) {
+  const late = new Promise((_, reject) => setTimeout(() => reject(new DOMException("no sound output", "AwakeError")), AWAKE_MS));
+  await Promise.race([context.resume(), late]);
 }
 
 // onframe(base64 JPEG): two a second. onend: the user ended sharing outside of the page.
