@@ -9,6 +9,7 @@ Its vision encoder calls attention once for every window and temporal patch; her
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import MethodType
 from typing import Any
 
@@ -122,7 +123,9 @@ def _vision_attention(
         layer(hidden_states).unflatten(-1, (self.num_heads, -1)) for layer in (self.q, self.k, self.v)
     )  # [n, H, D]
     query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-    out = attend_segments(query, key, value, cu_seqlens.diff().tolist(), self.scaling)
+    borders = cu_seqlens.tolist()
+    lengths = [end - start for start, end in pairwise(borders)]
+    out = attend_segments(query, key, value, lengths, self.scaling)
     return self.proj(out.flatten(1))
 
 
