@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from multimodal.errors import ConversationError, TandemError
-from multimodal.film import Shown
 from multimodal.media import Picture
 from multimodal.prompt import Turn
 from streaming.call_events import (
@@ -30,12 +29,12 @@ from streaming.call_events import (
     TurnCommitted,
     TurnStarted,
     TurnStopped,
-    TurnTiming,
 )
-from streaming.chunk import Pictures, Sight
+from streaming.chunk import Pictures
 from streaming.clock import Line
 from streaming.dialogue import Dialogue, failed
 from streaming.events import ResponseDone, ScriptedEvent, SpeechChunk, TextDelta
+from streaming.exchange import Cut, Reply, SpokenTurn
 from streaming.playback import Pace, Playback
 from streaming.session import ResponseOptions
 from streaming.turn import (
@@ -71,57 +70,6 @@ class CallSettings:
     longest_turn_sec: float = 60.0
 
 
-@dataclass(eq=False)
-class _Turn:
-    """A turn of the user. audio: its pieces, of which the first `fed` went to the dialogue, as the first `seen` of what
-    was shown; ended_sec: when the user fell silent."""
-
-    number: int
-    start: int
-    audio: list[np.ndarray] = field(default_factory=list)
-    shown: list[Shown] = field(default_factory=list)
-    seen: int = 0
-    samples: int = 0
-    fed: int = 0
-    opened: bool = False
-    paused: bool = False
-    committed: bool = False
-    early: _Reply | None = None
-    answer: bool = False
-    options: ResponseOptions | None = None
-    sight: Sight = Sight()
-    ended_sec: float = 0.0
-    decided_sec: float = 0.0
-
-
-@dataclass(eq=False)
-class _Reply:
-    """number: 0 until it is let out. followed: another turn stands behind it. held: events that nobody may see yet,
-    None once they may. wanted: nobody has interrupted it."""
-
-    number: int
-    options: ResponseOptions
-    playback: Playback | None
-    asked_sec: float
-    turn: _Turn | None = None
-    held: list[ScriptedEvent] | None = None
-    wanted: bool = True
-    done: ResponseDone | None = None
-    sounded: bool = False
-    followed: bool = False
-    played: bool = False
-    reason: Literal["turn", "client"] = "client"
-
-
-@dataclass
-class _Cut:
-    """The reply is to be cut back to what was heard. known: the player said so."""
-
-    reply: _Reply
-    until_sec: float
-    known: bool = False
-
-
 class Call:
     """One call. All methods are called on `line`; `emit` is called there too.
 
@@ -148,16 +96,16 @@ class Call:
         self._pace = Pace()
         self._numbers = 0
         self._turns = 0
-        self._turn: _Turn | None = None
-        self._ended: deque[_Turn] = deque()
+        self._turn: SpokenTurn | None = None
+        self._ended: deque[SpokenTurn] = deque()
         self._queue: deque[Callable[[], None]] = deque()
-        self._forgotten: list[_Turn] = []
+        self._forgotten: list[SpokenTurn] = []
         self._held: list[np.ndarray] = []  # speech into a reply, not long enough yet to interrupt it
         self._held_start = 0
         self._pictures = Pictures()
-        self._busy: _Reply | None = None  # a reply that is being made, wanted or not
-        self._reply: _Reply | None = None  # the newest that was let out
-        self._cut: _Cut | None = None
+        self._busy: Reply | None = None  # a reply that is being made, wanted or not
+        self._reply: Reply | None = None  # the newest that was let out
+        self._cut: Cut | None = None
         self._guard_sec: float | None = None
         self._heard_samples = 0
         self._closed = False
@@ -279,7 +227,7 @@ class Call:
         reply = self._reply
         if reply is None or reply.done is not None or not reply.wanted or number not in (None, reply.number):
             return False
-        self._interrupt(reply, "client")
+        self._interrupt(reply)
         return True
 
     def truncate(self, number: int, samples: int) -> bool:
@@ -290,7 +238,7 @@ class Call:
         if reply.playback is not None:
             reply.playback.flush(samples)
         if self._cut is None or self._cut.reply is not reply:
-            self._interrupt(reply, "client")
+            self._interrupt(reply)
         assert self._cut is not None
         self._cut.known = True
         self._advance()
@@ -302,7 +250,7 @@ class Call:
         self.clear()
         reply = self._reply
         if reply is not None and self.answering:
-            self._interrupt(reply, "client", flush=True)
+            self._interrupt(reply, flush=True)
         if self._cut is not None:
             self._cut.known = True
         self._queue.clear()
@@ -330,15 +278,15 @@ class Call:
                 if guarded or speech.spoken_ms < self.settings.barge_in_ms:
                     return
                 assert self._reply is not None
-                self._interrupt(self._reply, "turn", flush=True)
+                self._interrupt(self._reply, flush=True)
             turn = self._begin_turn(self._held_start)
         else:
             self._add(turn, speech.samples)
         self._advance()
 
-    def _begin_turn(self, start: int) -> _Turn:
+    def _begin_turn(self, start: int) -> SpokenTurn:
         self._turns += 1
-        turn = _Turn(self._turns, start)
+        turn = SpokenTurn(self._turns, start)
         turn.shown = self._pictures.begin(self._line.now(), start * 1000 / RATE_HZ)
         self._turn = turn
         for piece in self._held:
@@ -347,12 +295,11 @@ class Call:
         self._emit(TurnStarted(turn.number, start, self.settings.detection == "vad"))
         return turn
 
-    def _add(self, turn: _Turn, samples: np.ndarray) -> None:
-        turn.audio.append(samples)
-        turn.samples += len(samples)
+    def _add(self, turn: SpokenTurn, samples: np.ndarray) -> None:
+        turn.add(samples)
         self._look(turn)
 
-    def _look(self, turn: _Turn, ending: bool = False) -> None:
+    def _look(self, turn: SpokenTurn, ending: bool = False) -> None:
         """What the user shows with it."""
         turn.shown += self._pictures.more(self._line.now(), turn.samples / RATE_HZ, ending)
 
@@ -377,7 +324,7 @@ class Call:
         silence_sec = (self._detector.samples - event.at) / RATE_HZ
         self._end_turn(turn, self._line.now() - silence_sec, self.settings.answer, event.at)
 
-    def _end_turn(self, turn: _Turn, ended_sec: float, answer: bool, at: int | None = None) -> None:
+    def _end_turn(self, turn: SpokenTurn, ended_sec: float, answer: bool, at: int | None = None) -> None:
         turn.answer, turn.ended_sec, turn.decided_sec = answer, ended_sec, self._line.now()
         turn.options = self.options
         if not turn.committed:
@@ -388,7 +335,7 @@ class Call:
         self._emit(TurnStopped(turn.number, at if at is not None else self._heard_samples, at is not None))
         self._advance()
 
-    def _forget(self, turn: _Turn) -> None:
+    def _forget(self, turn: SpokenTurn) -> None:
         """Undo what the dialogue has read of the turn."""
         if turn.early is not None:
             turn.early.wanted = False
@@ -398,7 +345,7 @@ class Call:
             self._forgotten.append(turn)
             self._advance()
 
-    def _undo(self, turn: _Turn) -> None:
+    def _undo(self, turn: SpokenTurn) -> None:
         if turn.committed:
             self._dialogue.reopen()
         self._dialogue.discard()
@@ -448,7 +395,7 @@ class Call:
             return True
         return False
 
-    def _step_cut(self, turn: _Turn | None) -> bool:
+    def _step_cut(self, turn: SpokenTurn | None) -> bool:
         cut = self._cut
         assert cut is not None
         pressing = cut.known or bool(self._ended) or bool(self._queue) or (turn is not None and turn.paused)
@@ -463,7 +410,7 @@ class Call:
     def _may_speculate(self) -> bool:
         return self.settings.speculate and self.settings.answer and not self._queue
 
-    def _read(self, turn: _Turn) -> None:
+    def _read(self, turn: SpokenTurn) -> None:
         """Hand the dialogue what it does not have yet of the turn."""
         if not turn.opened:
             self._dialogue.open(turn.shown)
@@ -475,7 +422,7 @@ class Call:
             self._dialogue.hear(np.concatenate(turn.audio[turn.fed :]))
             turn.fed = len(turn.audio)
 
-    def _finish(self, turn: _Turn) -> bool:
+    def _finish(self, turn: SpokenTurn) -> bool:
         if not turn.committed:
             self._read(turn)
             self._dialogue.commit()
@@ -494,16 +441,18 @@ class Call:
 
     # --- replies ------------------------------------------------------------------------------------------
 
-    def _answer(self, options: ResponseOptions, turn: _Turn | None, asked_sec: float) -> None:
+    def _answer(self, options: ResponseOptions, turn: SpokenTurn | None, asked_sec: float) -> None:
         reply = self._begin_reply(options, turn, held=None)
         self._reply = reply
         if turn is None:
             reply.asked_sec = asked_sec
 
-    def _begin_reply(self, options: ResponseOptions, turn: _Turn | None, held: list[ScriptedEvent] | None) -> _Reply:
+    def _begin_reply(
+        self, options: ResponseOptions, turn: SpokenTurn | None, held: list[ScriptedEvent] | None
+    ) -> Reply:
         speaks = options.speech and self._rate_hz is not None
         playback = Playback(self._rate_hz, self._pace) if speaks and self._rate_hz else None
-        reply = _Reply(0, options, playback, self._line.now(), turn, held)
+        reply = Reply(0, options, playback, self._line.now(), turn, held)
         if held is None:
             self._numbers += 1
             reply.number = self._numbers
@@ -516,7 +465,7 @@ class Call:
             self._line.post(lambda: self._told(reply, problem))
         return reply
 
-    def _let_out(self, reply: _Reply) -> None:
+    def _let_out(self, reply: Reply) -> None:
         """Nobody goes on speaking: the answer that was begun early is the answer."""
         self._reply = reply
         self._numbers += 1
@@ -526,7 +475,7 @@ class Call:
         for event in events:
             self._pass(reply, event)
 
-    def _told(self, reply: _Reply, event: ScriptedEvent) -> None:
+    def _told(self, reply: Reply, event: ScriptedEvent) -> None:
         if isinstance(event, ResponseDone):
             reply.done = event
             self._busy = None
@@ -539,7 +488,7 @@ class Call:
         if reply.done is not None:
             self._advance()
 
-    def _pass(self, reply: _Reply, event: ScriptedEvent) -> None:
+    def _pass(self, reply: Reply, event: ScriptedEvent) -> None:
         """Let the client have it."""
         now = self._line.now()
         playback = reply.playback
@@ -556,32 +505,11 @@ class Call:
         first = isinstance(event, SpeechChunk) if playback is not None else isinstance(event, TextDelta)
         if first and not reply.sounded:
             reply.sounded = True
-            self._emit(self._timing(reply, event))
+            self._emit(reply.timing(event, now))
         if isinstance(event, ResponseDone):
             self._look_played(reply)
 
-    def _timing(self, reply: _Reply, event: ScriptedEvent) -> TurnTiming:
-        turn, now = reply.turn, self._line.now()
-        ended = turn.ended_sec if turn is not None else reply.asked_sec
-        asked = reply.asked_sec
-        marks_ms = event.marks_ms if isinstance(event, SpeechChunk) else {}
-        begun = (asked - ended) * 1000
-
-        def since_end(mark: str) -> float | None:
-            return begun + marks_ms[mark] if mark in marks_ms else None
-
-        return TurnTiming(
-            reply.number,
-            decided_ms=(turn.decided_sec - ended) * 1000 if turn is not None else 0.0,
-            read_ms=since_end("read"),
-            first_text_ms=since_end("first_text"),
-            first_code_ms=since_end("first_code"),
-            first_sample_ms=since_end("first_audio"),
-            sent_ms=(now - ended) * 1000,
-            early=turn is not None and turn.early is reply,
-        )
-
-    def _look_played(self, reply: _Reply) -> None:
+    def _look_played(self, reply: Reply) -> None:
         """Say so once, when the player has played all of a reply; look again where it has not."""
         playback = reply.playback
         if reply.played or reply.done is None or not reply.wanted:
@@ -595,9 +523,8 @@ class Call:
         reply.played = True
         self._emit(Played(reply.number))
 
-    def _interrupt(self, reply: _Reply, reason: Literal["turn", "client"], flush: bool = False) -> None:
+    def _interrupt(self, reply: Reply, flush: bool = False) -> None:
         reply.wanted = False
-        reply.reason = reason
         if reply.playback is not None:
             reply.playback.look(self._line.now())
             if flush:
@@ -607,10 +534,10 @@ class Call:
         if reply is self._busy:
             self._dialogue.cancel()
         grace_sec = self.settings.grace_ms / 1000
-        self._cut = _Cut(reply, self._line.now() + grace_sec)
+        self._cut = Cut(reply, self._line.now() + grace_sec)
         self._line.post(self._advance, grace_sec)
 
-    def _apply(self, cut: _Cut) -> None:
+    def _apply(self, cut: Cut) -> None:
         """Make the conversation remember what was heard of the reply, and no more."""
         reply, playback = cut.reply, cut.reply.playback
         if reply.followed:  # something was said since: what the conversation has stays
