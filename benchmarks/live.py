@@ -3,7 +3,7 @@
 A server of its own, a client that sends a recorded question in real time, in pieces of 20 ms, and silence after it.
 Latency is the client's: from the moment when the last loud sample was sent to the moment when the first sound arrived;
 the stages are the server's `tandem.turn.timing`. Prints three JSON lines: `turns` (p50, p95, split by stage, the first
-turns against the last), `calls` (1, 2 and 4 at once), `silence` (processor time while nobody speaks).
+turns against the last, resident memory), `calls` (1, 2 and 4 at once), `silence` (processor time while nobody speaks).
 
     python -m benchmarks.live [--model NAME|FOLDER] [--turns 50] [--silence-ms 300] [--backends LIST] [--only-turns]
 
@@ -71,12 +71,18 @@ def server(model: str, max_speech_sec: float, backends: str = "") -> Iterator[tu
             process.wait(30)
 
 
-def question() -> tuple[np.ndarray, int]:
+def question(path: Path) -> tuple[np.ndarray, int]:
     """int16 [n] at 24 kHz, and the number of the sample after its last loud one."""
-    speech, rate = soundfile.read(QUESTION, dtype="float32")
+    speech, rate = soundfile.read(path, dtype="float32")
     speech = soxr.resample(speech, rate, RATE_HZ)
     end = int(np.flatnonzero(np.abs(speech) > LOUD)[-1]) + 1
     return (speech[:end] * 32767).astype("<i2"), end
+
+
+def resident_mib(process: psutil.Process) -> int:
+    """Memory of the server and the processes that it started; what several share is counted once."""
+    tree = (process, *process.children(recursive=True))
+    return round(sum(one.memory_full_info().pss for one in tree) / 2**20)
 
 
 class Caller:
@@ -163,12 +169,13 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--silence-ms", type=int, default=300)
+    parser.add_argument("--question", type=Path, default=QUESTION, help="a recording of it, without noise after it")
     parser.add_argument("--speech-sec", type=float, default=3.0, help="longest reply")
     parser.add_argument("--backends", default="", help="as for `web`; none by default")
     parser.add_argument("--only-turns", action="store_true")
     options = parser.parse_args()
     model = options.model or (str(BUILT_IN / "omni-nano") if (BUILT_IN / "omni-nano").is_dir() else str(random_nano()))
-    about, (pcm, _) = hardware(), question()
+    about, (pcm, _) = hardware(), question(options.question)
     given = {"model": Path(model).name, "silence_ms": options.silence_ms, "question_sec": round(len(pcm) / RATE_HZ, 2)}
     given["backends"] = options.backends
     with server(model, options.speech_sec, options.backends) as (address, process):
@@ -181,6 +188,7 @@ def main() -> None:
             part = max(1, len(rows) // 5)
             medians = [statistics.median(row["latency_ms"] for row in some) for some in (rows[:part], rows[-part:])]
             turns = {**given, "turns": len(rows), **summary(rows), "first_of_process_ms": round(cold["latency_ms"], 1)}
+            turns["resident_mib"] = resident_mib(process)
             print_line("live turns", {**turns, "last_fifth_over_first_fifth": round(medians[1] / medians[0], 3)}, about)
             if options.only_turns:
                 return
