@@ -14,7 +14,7 @@ from training.evaluate import BARS, ratio, summarize
 from training.judge import ScrambledTmrope
 from training.model_card import write_card
 from training.recognition import character_error_rate, normalize, word_error_rate
-from training.scoring import Outcome, box_score, same_answer
+from training.scoring import Outcome, box_score, same_answer, word_errors
 from training.tasks import heard
 
 
@@ -55,6 +55,19 @@ def test_numbers_and_times_are_compared_as_words() -> None:
     assert normalize("2.5% of 7") == "two point five percent of seven".split()
     assert word_error_rate([("There are 3 cats.", "there are three cats"), ("No.", "yes no")]) == pytest.approx(1 / 5)
     assert character_error_rate([("STOP", "STEP"), ("Exit", "Exit")]) == pytest.approx(1 / 8)
+
+
+def test_two_spellings_of_a_word_are_the_same_word_and_other_words_are_not() -> None:
+    def errors(text: str, found: str) -> float:
+        return word_errors("dictation_seen", "slt", text, found).part
+
+    assert (
+        errors("They naturalised the grey colours of the theatre.", "they naturalized the gray colors of the theater")
+        == 0
+    )
+    assert errors("A disc of fibres, an organisation.", "a disk of fibers an organization") == 0
+    assert errors("Our four hours are here.", "or for ours are her") == 4
+    assert errors("Advise a rising size.", "advice a rising sighs") == 2
 
 
 def test_noise_is_added_at_the_ratio_asked_for() -> None:

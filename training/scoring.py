@@ -12,6 +12,14 @@ from training.recognition import edit_distance, normalize
 TIME_TOLERANCE_SEC = 0.5
 TIMED = ("video", "audiovisual", "audiovisual_scrambled")
 DICTATION = ("dictation_seen", "dictation_unseen")
+# British endings as Americans spell them: WordNet has both, and they sound the same.
+SPELLINGS = (
+    (re.compile(r"is(e|ed|es|er|ers|ing|ation|ations)$"), r"iz\1"),
+    (re.compile(r"(?<=\w{3})our(s|ed|ing|able|ful|less|ite|ites)?$"), r"or\1"),
+    (re.compile(r"(?<=[bct])re(s?)$"), r"er\1"),
+    (re.compile(r"^grey"), "gray"),
+    (re.compile(r"^disc$"), "disk"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,19 @@ def box_score(answer: str, boxes: Sequence[dict]) -> tuple[float, float]:
     return 2.0 * right, float(len(found) + len(boxes))
 
 
+def spoken_words(text: str) -> list[str]:
+    """The words of `text` as they are compared: numbers in words, no punctuation, one spelling of British and American
+    words."""
+    words = normalize(text)
+    for ending, american in SPELLINGS:
+        words = [ending.sub(american, word) for word in words]
+    return words
+
+
 def word_errors(task: str, kind: str, text: str, found: str) -> Outcome:
     """Word errors of `found` against the words of `text`."""
-    words = normalize(text)
-    errors = edit_distance(words, normalize(found))
+    words = spoken_words(text)
+    errors = edit_distance(words, spoken_words(found))
     return Outcome(task, kind, errors, len(words), errors == 0, text, found)
 
 
