@@ -14,13 +14,15 @@ export function markedPicture(url, places) {
   const drawing = svg("svg", { "aria-hidden": "true" });
   const figure = el("figure", { class: "marked" }, el("div", { class: "picture" }, image, drawing));
   // Lines and labels keep their size on the screen, whatever the picture's.
-  new ResizeObserver(() => {
+  const draw = () => {
     const { naturalWidth: width, naturalHeight: height, clientWidth: shown } = image;
     if (!width || !shown) return;
     const font = getComputedStyle(figure).fontFamily;
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.replaceChildren(...places.flatMap((place, index) => mark(place, COLOURS[index % COLOURS.length], width / shown, width, font)));
-  }).observe(image);
+  };
+  // In the next frame: an observer that changes the page while sizes are being told may be reported as an error.
+  new ResizeObserver(() => requestAnimationFrame(draw)).observe(image);
   const labels = places.map((place) => place.label).filter(Boolean);
   if (labels.length) figure.append(el("figcaption", {}, labels.join(", ")));
   return figure;
