@@ -20,7 +20,7 @@ from training.moe_chat import Encoder, Shape, drawn, prompt_text
 from training.moe_code import FUNCTIONS, base_form
 from training.moe_grammar import FRAMES, NoWording, core, count, counted, expansions, framed, parsed, sections, wording
 from training.moe_problems import MAKERS, draw, is_right, result
-from training.moe_roughness import mistyped, reworded
+from training.moe_roughness import filled, mistyped, reworded
 from training.moe_wording import Draw, decimal_words, dressed, fraction_words
 
 WHOLE = [name for name in sections() if name not in FRAMES]
@@ -147,7 +147,7 @@ def test_wordings_held_out_from_the_first_run_on_can_be_drawn_alone() -> None:
 
 def test_roughness_leaves_placeholders_alone_and_is_rare() -> None:
     rng, text = random.Random(4), "What is the total of {a} apples and {b} pears altogether, please?"
-    changed = [mistyped(reworded(text, rng), rng) for _ in range(2000)]
+    changed = [mistyped(filled(reworded(text, rng), rng), rng) for _ in range(2000)]
     assert all(one.count("{a}") == 1 and one.count("{b}") == 1 for one in changed)
     assert 0.08 < sum(one != text for one in changed) / 2000 < 0.3
 

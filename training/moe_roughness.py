@@ -1,4 +1,4 @@
-"""Roughens a wording as people type: other words for some, slips of the fingers, little words left out.
+"""Roughens a wording as people type: other words for some, slips of the fingers, little words left out or put in.
 
 Works on wordings whose placeholders are still empty, so that no number, name or quoted word is ever touched.
 """
@@ -12,8 +12,8 @@ import re
 SYNONYMS = {
     "calculate": ("compute", "work out", "determine", "calc"), "compute": ("calculate", "work out", "evaluate"), "find": ("determine", "get", "find out", "figure out"),
     "determine": ("find", "work out"), "altogether": ("in total", "in all", "all together", "overall"), "total": ("overall",), "kids": ("children", "pupils"),
-    "children": ("kids", "boys and girls", "youngsters"), "buys": ("gets", "purchases", "orders"), "gives": ("hands", "passes"), "receives": ("gets", "obtains"),
-    "costs": ("is priced at", "goes for"), "cost": ("come to",), "quick": ("short", "fast"), "get": ("obtain", "have"), "remain": ("are left", "stay"), "remains": ("is left",),
+    "children": ("kids", "boys and girls", "youngsters"), "buys": ("gets", "purchases", "orders"), "receives": ("gets", "obtains"),
+    "costs": ("is priced at", "goes for"), "cost": ("come to",), "quick": ("short", "fast"), "remain": ("are left", "stay"), "remains": ("is left",),
     "please": ("pls", "plz", "kindly"), "you": ("u", "you"), "number": ("no.", "number", "figure"), "apiece": ("each", "a piece", "per piece"), "each": ("apiece", "each one"),
     "equally": ("evenly", "fairly"), "evenly": ("equally", "fairly"), "what's": ("whats", "what is"), "What's": ("Whats", "What is", "What’s"),
     "it's": ("its", "it is"), "hours": ("hrs", "hours"), "minutes": ("mins", "min", "minutes"), "percent": ("per cent", "pct", "percent"), "together": ("altogether", "in total"),
@@ -48,6 +48,25 @@ def slip(word: str, rng: random.Random) -> str:
     near = _KEYS.find(word[at].lower())
     beside = [_KEYS[i] for i in (near - 1, near + 1) if near >= 0 and 0 <= i < len(_KEYS) and _KEYS[i] != " "]
     return word[:at] + (rng.choice(beside) if beside else word[at]) + word[at + 1 :]
+
+
+FILLERS = tuple(
+    "actually really exactly just maybe perhaps simply basically honestly now then please well so like right here again today quickly "
+    "kindly hmm um er okay normally usually certainly clearly surely obviously finally meanwhile apparently suddenly luckily anyway "
+    "still already always indeed otherwise therefore however somehow probably".split()
+)
+PHRASES = ("you know", "I mean", "let's see", "of course", "by the way", "in fact", "if possible", "so to speak", "once more", "first of all", "after all", "I guess", "as usual", "in other words")  # fmt: skip
+
+
+def filled(text: str, rng: random.Random) -> str:
+    """In 5 % of all wordings a word or two that mean nothing here put in between."""
+    if rng.random() >= 0.05 or "\n" in text or '"' in text:
+        return text
+    words = text.split(" ")
+    for _ in range(rng.choice((1, 1, 2))):
+        filler = rng.choice(FILLERS) if rng.random() < 0.6 else rng.choice(PHRASES)
+        words.insert(rng.randrange(len(words) + 1), rng.choice((filler, f"{filler},", f"({filler})", filler)))
+    return " ".join(words)
 
 
 _PLAIN = re.compile(r"[A-Za-z]{4,}[?.,!:]?")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from training.moe_grammar import Split, core, drawn, sections, wording
-from training.moe_roughness import mistyped, reworded
+from training.moe_roughness import filled, mistyped, reworded
 
 NAMES = tuple(
     "Anna Ben Carla David Emma Felix Grace Hugo Ida Jonas Kate Leo Maria Nina Oscar Paula Quinn Rosa Sam Tina Uma Victor Wendy "
@@ -118,7 +118,7 @@ class Draw:
                 text = reworded(text, self.rng)
                 if core(text) in sections()[name].kept_back:
                     continue
-                text = mistyped(text, self.rng)
+                text = mistyped(filled(text, self.rng), self.rng)
             return text.format(**values)
 
     def trained(self) -> Draw:
