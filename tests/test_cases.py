@@ -21,7 +21,19 @@ from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import Content
 from multimodal.sampling import FrameBudget
 from multimodal.tmrope import Tmrope
-from training.cases import ERROR_RATES, SURPRISED, Cases, Score, bars, budget_of, file_of, speech_outcomes, surprise
+from training.cases import (
+    ERROR_RATES,
+    SURPRISED,
+    Cases,
+    Score,
+    bars,
+    budget_of,
+    file_of,
+    speech_outcomes,
+    surprise,
+    weights_of,
+    worse,
+)
 from training.judge import Judge, ScrambledTmrope
 from training.scoring import Outcome, score
 from training.tasks import TASKS, Case
@@ -76,6 +88,11 @@ def test_every_task_of_the_evaluation_has_cases_and_a_score() -> None:
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 5e6
 
 
+def test_the_scores_are_those_of_this_checkpoint() -> None:
+    measured = json.loads((FOLDER / "scores.json").read_text())["weights"]
+    assert measured == weights_of(OMNI), "new weights: python -m training.cases measure tests/cases"
+
+
 @pytest.mark.parametrize("task", CASES.tasks)
 def test_answers_are_no_worse_than_measured(task: str, judge: Judge, asked: dict[str, list[Case]]) -> None:
     outcomes = [judge.outcome(case) for case in asked[task]]
@@ -116,8 +133,10 @@ def test_empty_answers_and_one_wrong_answer_too_many_are_noticed(asked: dict[str
     right = [Outcome("facts", "talk_facts", 1, 1, True)] * 8
     wrong = [Outcome("facts", "talk_facts", 0, 1, False)]
     bar = Score.of(right)
-    assert bar.reached("facts", Score.of([*right[1:], *wrong]).figure)
-    assert not bar.reached("facts", Score.of([*right[2:], *wrong, *wrong]).figure)
+    one, two = Score.of([*right[1:], *wrong]), Score.of([*right[2:], *wrong, *wrong])
+    assert bar.reached("facts", one.figure) and not worse({"facts": bar}, {"facts": one})
+    assert not bar.reached("facts", two.figure) and worse({"facts": bar}, {"facts": two})
+    assert worse({"video": Score(0.5, 0.1, 0.2)}, {"video": Score(0.6, 0.1, 0.3)})
 
 
 @pytest.mark.parametrize("name", ["pictures-00", "dictation_seen-00", "video-00", "spoken_questions-00"])

@@ -1,10 +1,11 @@
 """About a hundred small held-out cases, kept as files with their questions and right answers: what guards a checkpoint.
 
     python -m training.cases write tests/cases      draws them anew (needs what the worlds are made of)
-    python -m training.cases measure tests/cases    what models/omni-nano makes of them: the bar for the next one
+    python -m training.cases measure tests/cases    what models/omni-nano makes of them: the bar for the next one. A worse
+                                                    checkpoint than the one before is refused, without --even-if-worse
 
     cases.json      {"cases": [case, …], "speech": [speech case, …]}, each on a line of its own
-    scores.json     figures by task, as `measure` found them
+    scores.json     figures by task, as `measure` found them, and the hash of the weights that they are of
     media/          pictures as PNG or WebP, sounds as FLAC, clips as H.264 with FLAC in Matroska
 
 A case is {"id", "task", "kind", "turns": [[part, …], …], "answers", …}, and a part is {"text": …}, {"image": file},
@@ -15,6 +16,7 @@ asked is what people bring.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import shutil
@@ -241,12 +243,35 @@ def speech_outcomes(cases: Cases, judge: Judge) -> dict[str, list[Outcome]]:
     return found
 
 
-def write_scores(folder: Path, model: str, scores: Mapping[str, Score]) -> None:
+def write_scores(folder: Path, weights: str, scores: Mapping[str, Score]) -> None:
     def rounded(score: Score) -> str:
         return json.dumps({name: value if value is None else round(value, 4) for name, value in vars(score).items()})
 
     lines = ",\n".join(f'"{task}": {rounded(score)}' for task, score in scores.items())
-    (folder / "scores.json").write_text(f'{{"model": {json.dumps(model)}, "scores": {{\n{lines}\n}}}}\n')
+    (folder / "scores.json").write_text(f'{{"weights": "{weights}", "scores": {{\n{lines}\n}}}}\n')
+
+
+def weights_of(model: Path) -> str:
+    """A hash of a checkpoint's weights."""
+    found = hashlib.sha256()
+    for file in sorted(model.glob("*.safetensors")):
+        found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def worse(before: Mapping[str, Score], now: Mapping[str, Score]) -> list[str]:
+    """Tasks that were better before, with both scores in words."""
+    found = []
+    for task, score in now.items():
+        bar = before.get(task)
+        if bar is None:
+            continue
+        less_sure = bar.surprise is not None and score.surprise is not None and not bar.reached_surprise(score.surprise)
+        if less_sure or not bar.reached(task, score.figure):
+            found.append(
+                f"{task}: figure {bar.figure:.4f} → {score.figure:.4f}, surprise {bar.surprise} → {score.surprise}"
+            )
+    return found
 
 
 def main() -> None:
@@ -254,6 +279,7 @@ def main() -> None:
     parser.add_argument("command", choices=("write", "measure"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="models/omni-nano", help="whose figures are measured")
+    parser.add_argument("--even-if-worse", action="store_true", help="lower the bar, too")
     options = parser.parse_args()
     if options.command == "write":
         write(options.folder)
@@ -265,10 +291,15 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.monotonic()
     scores = measure(Cases.read(options.folder), Judge(options.model, greedy_speech=True))
-    write_scores(options.folder, options.model, scores)
     for task, score in scores.items():
         print(json.dumps({"stage": "cases", "task": task, **vars(score)}))
     print(json.dumps({"stage": "cases", "model": options.model, "wall_sec": round(time.monotonic() - began, 1)}))
+    before = bars(options.folder) if (options.folder / "scores.json").exists() else {}
+    if (lower := worse(before, scores)) and not options.even_if_worse:
+        raise SystemExit(
+            "worse than the checkpoint before, so the bar stays (--even-if-worse lowers it):\n" + "\n".join(lower)
+        )
+    write_scores(options.folder, weights_of(Path(options.model)), scores)
 
 
 if __name__ == "__main__":
