@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before anything imports torch or transformers: subprocesses inherit these too.
 os.environ.update(
@@ -13,6 +14,13 @@ for name in [name for name in os.environ if name.startswith("TANDEM_")]:
     del os.environ[name]
 
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.browser import RunningServer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,3 +37,25 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from multimodal.checkpoint_files import write_random_checkpoint
 
     return write_random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def browser(server: RunningServer) -> Iterator[Browser]:
+    """For the test modules that run a `server`."""
+    from tests.browser import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
+    """The server's page, opened by somebody who was never there."""
+    from playwright.sync_api import expect
+
+    from tests.browser import visitor
+
+    with visitor(browser, server) as found:
+        found.goto(server.url)
+        expect(found.locator("#message")).to_be_focused()
+        yield found

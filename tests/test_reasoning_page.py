@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser import RunningServer, ask, chromium, visitor
+from tests.browser import RunningServer, ask
 from tests.family_checkpoints import write_checkpoint
 from tests.scripted_server import END, Reply, ScriptedServer, chunk, scripted
 
@@ -50,20 +50,6 @@ def server(
     running = RunningServer(folder / "data", tiny_checkpoint, "--seed", "5", "--backends", backends)
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser(server: RunningServer) -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
-    with visitor(browser, server) as found:
-        found.goto(server.url)
-        expect(found.locator("#message")).to_be_focused()
-        yield found
 
 
 def conversation_id(page: Page) -> str:

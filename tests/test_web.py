@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 from app.assistant import Assistant, MediaFile
 from app.config import Config
 from streaming.events import ResponseDone
-from tests.browser import ANSWER, MAX_SPEECH_SEC, ROOT, RunningServer, ask, chromium, kept, visitor
+from tests.browser import ANSWER, MAX_SPEECH_SEC, ROOT, RunningServer, ask, kept, visitor
 
 SAMPLES = ROOT / "docs" / "samples"
 SHAPES = SAMPLES / "shapes.png"
@@ -38,20 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> I
     running = RunningServer(folder, tiny_checkpoint, "--seed", str(SEED), "--max-tokens", str(MAX_TOKENS))
     yield running
     assert running.stop() == 0, running.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser(server: RunningServer) -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
-    with visitor(browser, server) as found:
-        found.goto(server.url)
-        expect(found.locator("#message")).to_be_focused()
-        yield found
 
 
 def whole_replies(model: Path, *turns: tuple[str, tuple[MediaFile, ...]]) -> list[ResponseDone]:

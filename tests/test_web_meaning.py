@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from app.config import BUILT_IN_MODELS
-from tests.browser import ANSWER, ROOT, RunningServer, ask, chromium, kept, visitor
+from tests.browser import ANSWER, ROOT, RunningServer, ask, kept
 from training.recognition import Recognizer, word_error_rate
 
 SAMPLES = ROOT / "docs" / "samples"
@@ -31,20 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running = RunningServer(folder, BUILT_IN_MODELS / "omni-nano", "--seed", "0", speech_sec=10)
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser(server: RunningServer) -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
-    with visitor(browser, server) as found:
-        found.goto(server.url)
-        expect(found.locator("#message")).to_be_focused()
-        yield found
 
 
 def answer(page: Page) -> str:
