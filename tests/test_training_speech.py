@@ -20,6 +20,7 @@ from training import corpus, dit, mel, synthesis, vocoder
 from training.codec import LEVELS, Codec, Quantizer, encode_bank, losses, trimmed
 from training.optimization import Optimizer, Run, RunOptions
 from training.speech_bank import CODE_SAMPLES, UNKNOWN_PHONE, SpeechBank
+from training.spoken_texts import spoken_texts
 from training.utterances import (
     PHONES,
     CodedUtterance,
@@ -119,6 +120,15 @@ def test_wordnet_glosses_become_plain_sentences(wordnet: Path) -> None:
     assert "Walk, don't run!" in read.phrases
     assert not any("e.g" in phrase or "(" in phrase for phrase in read.phrases)
     assert read.common == ("bat", "mill")
+
+
+def test_voices_learn_the_assistants_own_answers(wordnet: Path) -> None:
+    texts = spoken_texts(3, "train", 200, 0.4, wordnet)
+    assert texts == spoken_texts(3, "train", 200, 0.4, wordnet) and len(texts) == 200
+    plain = corpus.sentences(3, "train", 200, wordnet)
+    changed = [text for text, other in zip(texts, plain, strict=True) if text != other]
+    assert 50 < len(changed) < 110 and any("Tandem" in text for text in changed)
+    assert spoken_texts(3, "train", 200, 0.0, wordnet) == plain
 
 
 def test_sentences_are_repeatable_plain_and_split_by_their_words(wordnet: Path) -> None:

@@ -121,6 +121,8 @@ def test_batched_logits_equal_the_step_by_step_talker_of_transformers(
     decoder = tiny.thinker.model.model.language_model
     known = read_prompt(decoder, prompt)
     replies = thinker_rows(decoder, prompt, known.memory, texts)
+    bare = thinker_rows(decoder, prompt, known.memory, texts, bare=torch.tensor([False, True]))
+    assert torch.equal(bare[0], replies[0]) and torch.equal(bare[1], decoder.embed_tokens(texts[1]))
     both = torch.cat([codes, torch.randint(1, 40, codes.shape)])
     both = torch.nn.functional.pad(both, (0, 5))
     logits, _ = training(prompt, known.rows, replies, torch.tensor([8, 11]), torch.tensor([1, 0]), both)

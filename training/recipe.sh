@@ -117,8 +117,8 @@ thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
 )
 
 say "$GPUS GPUs, $CORES cores, $BUDGET s"
-speak slt train/tts slt "$SLT_HOURS" "$TTS_SHARE" "$(part_of_cores 0.3)" &
-speak rms train/tts rms "$RMS_HOURS" "$TTS_SHARE" "$(part_of_cores 0.15)" &
+speak slt train/tts slt "$SLT_HOURS" "$TTS_SHARE" "$(part_of_cores 0.3)" --replies 0.2 &
+speak rms train/tts rms "$RMS_HOURS" "$TTS_SHARE" "$(part_of_cores 0.15)" --replies 0.2 &
 speak kal16 train/asr kal16 25 "$SYNTHESIS_SHARE" "$(part_of_cores 0.06)" --vary=0.15 &
 speak espeak train/asr espeak 60 "$SYNTHESIS_SHARE" "$(part_of_cores 0.22)" --vary=0.2 &
 [ "$FESTIVAL" = 1 ] && {

@@ -280,12 +280,20 @@ def voices_named(name: str, split: corpus.Split) -> tuple[str, ...]:
     return tuple(voice for part in name.split(",") for voice in groups.get(part, (part,)))
 
 
+def _texts(seed: int, options: argparse.Namespace) -> list[str]:
+    if not options.replies:
+        return corpus.sentences(seed, options.split, SENTENCES_A_SHARD, options.wordnet)
+    from training.spoken_texts import spoken_texts
+
+    return spoken_texts(seed, options.split, SENTENCES_A_SHARD, options.replies, options.wordnet)
+
+
 def speak_shard(path: Path, number: int, options: argparse.Namespace) -> float:
     """Write shard `number`, a function of it and of the options only; returns seconds of speech."""
     rng = random.Random(f"{options.seed}-{options.split}-{options.voice}-{number}")
     voices = voices_named(options.voice, options.split)
     spoken = []
-    for text in corpus.sentences(rng.randrange(1 << 60), options.split, SENTENCES_A_SHARD, options.wordnet):
+    for text in _texts(rng.randrange(1 << 60), options):
         voice = rng.choice(voices)
         speed = rng.uniform(1 - options.vary, 1 + options.vary)
         # espeak-ng's voices differ too little in height otherwise; those of the HTS voice cannot be changed.
@@ -326,6 +334,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--vary", type=float, default=0.0, help="range of random speed and pitch factors, e.g. 0.15")
+    parser.add_argument("--replies", type=float, default=0.0, help="share of the assistant's own answers in talk")
     parser.add_argument("--root", type=Path, default=None, help="folder where the Debian packages were unpacked")
     parser.add_argument("--wordnet", type=Path, default=None, help="folder of data.noun and the like")
     options = parser.parse_args()

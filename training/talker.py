@@ -44,7 +44,9 @@ from training.utterances import CodedUtterance, read_coded
 
 @dataclass(frozen=True)
 class TalkerOptions:
-    """How the Talker is trained. Rates are probabilities; `code_masking` is the most that a row's codes are masked."""
+    """How the Talker is trained. Rates are probabilities; `code_masking` is the most that a row's codes are masked.
+    state_dropout: how often a reply comes without the Thinker's hidden states. Those depend on how well the prompt foretells
+    the reply, and no prompt here foretells it as a question does its answer; the tokens themselves must do."""
 
     seconds: float = 420.0
     codes_per_step: int = 32_768
@@ -54,6 +56,7 @@ class TalkerOptions:
     dropout: float = 0.1
     code_masking: float = 0.4
     bpe_dropout: float = 0.08
+    state_dropout: float = 0.3
     joined: float = 0.15
     max_codes: int = 500
     text_prompts: int = 512
@@ -64,7 +67,10 @@ class TalkerOptions:
 
     def __post_init__(self) -> None:
         assert self.seconds > 0 and self.codes_per_step >= self.max_codes > 0 and self.learning_rate > 0
-        assert all(0 <= rate < 1 for rate in (self.dropout, self.code_masking, self.bpe_dropout, self.joined))
+        assert all(
+            0 <= rate < 1
+            for rate in (self.dropout, self.state_dropout, self.code_masking, self.bpe_dropout, self.joined)
+        )
 
 
 class Trainer:
@@ -99,7 +105,9 @@ class Trainer:
         blueprint = self.model.blueprint
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             known = self._read(prompt)
-            reply = thinker_rows(self.decoder, prompt, known.memory, batch.text, self.model.run)
+            drop = self.options.state_dropout if self.model.training else 0.0
+            bare = torch.rand(len(batch.text), generator=self.generator, device=self.device) < drop
+            reply = thinker_rows(self.decoder, prompt, known.memory, batch.text, self.model.run, bare)
             codes = mask_codes(batch.codes, masking, blueprint.codec_mask, self.generator)
             logits, phones = self.model(prompt, known.rows, reply, batch.text_lengths, batch.voices, codes)
         targets = code_targets(batch.codes, batch.code_lengths, blueprint.codec_eos)

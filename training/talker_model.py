@@ -43,14 +43,22 @@ def read_prompt(decoder: Any, prompt: Prompt) -> ReadPrompt:
 
 @torch.no_grad()
 def thinker_rows(
-    decoder: Any, prompt: Prompt, memory: Memory, reply_ids: Tensor, run: LayerPass = layer_pass
+    decoder: Any,
+    prompt: Prompt,
+    memory: Memory,
+    reply_ids: Tensor,
+    run: LayerPass = layer_pass,
+    bare: Tensor | None = None,
 ) -> Tensor:
     """What the Talker reads of the Thinker's teacher-forced pass over each reply to the prompt, [B, M, D].
 
-    reply_ids: int64 [B, M], right-padded with any id (attention is causal).
+    reply_ids: int64 [B, M], right-padded with any id (attention is causal). bare: bool [B], replies that get their embeddings
+    alone.
     """
     embeds = decoder.embed_tokens(reply_ids)  # [B, M, D]
     hidden, _ = read(decoder, embeds, positions_after(prompt, reply_ids.shape[1]), memory, run=run)
+    if bare is not None:
+        hidden = hidden.masked_fill(bare[:, None, None], 0)
     return hidden + embeds
 
 
