@@ -126,8 +126,8 @@ class Draw:
         return Draw(self.rng, "train" if self.split == "train" else "unseen")
 
     def form(self, name: str) -> str:
-        """A piece of a wording: held-out ones are for new paraphrases only."""
-        some = sections()[name].of["paraphrase" if self.split == "paraphrase" else "train"]
+        """A piece of a wording: held-out ones are for half of the new paraphrases only, as frames are."""
+        some = sections()[name].of["paraphrase" if self.split == "paraphrase" and self.rng.random() < 0.5 else "train"]
         return drawn(self.rng.choice(some).parts, self.rng)
 
     def n(self, value: int) -> str:
