@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 
 from training import moe_comparison, moe_days, moe_followups, moe_numbers, moe_rates, moe_talk, moe_units
 from training.moe_batches import LONGEST
@@ -20,6 +21,7 @@ from training.moe_chat import Encoder, Shape, drawn, prompt_text
 from training.moe_code import FUNCTIONS, base_form
 from training.moe_grammar import FRAMES, NoWording, core, count, counted, expansions, framed, parsed, sections, wording
 from training.moe_problems import MAKERS, draw, is_right, result
+from training.moe_reader import Reader, features, read, shape
 from training.moe_roughness import filled, mistyped, reworded
 from training.moe_wording import Draw, decimal_words, dressed, fraction_words
 
@@ -288,3 +290,15 @@ def test_problems_with_their_history_fit_the_packed_length() -> None:
     encoder, rng = Encoder(), random.Random(7)
     lengths = [len(encoder.example(*drawn(rng, "train")).ids) for _ in range(600)]
     assert max(lengths) <= LONGEST and sum(lengths) / 600 < 220
+
+
+def test_a_linear_reader_learns_which_program_a_wording_leads_to() -> None:
+    torch.manual_seed(0)
+    examples = read("train", 2000, 0)
+    reader = Reader(examples, epochs=8)
+    asked = read("unseen", 200, 1)
+    right = sum(name == said for (_, name, _), said in zip(asked, reader.named(asked), strict=True))
+    assert 0.4 < right / 200 <= 1.0
+    assert features("What is 17 plus 4?") == features("what is 3 plus 90000?")
+    two = [draw(random.Random(seed), "train", moe_rates.motion) for seed in range(30)]
+    assert len({shape(problem) for problem in two}) == 2  # a product, or a quotient
