@@ -79,5 +79,6 @@ def test_a_call_is_held_interrupted_and_kept_as_it_was_heard(browser: Browser, s
         assert any(np.allclose(heard[at : at + count], made[:count], rtol=0, atol=1e-6) for at in begins)
         total_ms = sum(turn["heard_ms"] or 0 for turn in replies)
         assert len(played[played != 0]) / 24 <= total_ms + 300 * len(replies)
-        page.get_by_role("button", name="How this was made").first.click()
+        item = page.locator("li.assistant").nth(replies.index(longest))
+        item.get_by_role("button", name="How this was made").click()
         expect(page.locator(".waterfall .bar").first).to_be_visible()
