@@ -103,9 +103,9 @@ def guidance(
         rows.append((named, NAMED, THING, kind, color) if here else (named, NAMED, NOTHING, 0, 0))
         if learned[text.token(first)] and here:
             rows.append((text.token(first) - 1, NEXT, THING, kind, color))
-    for name, where in [(str(s["name"]), s) for s in sounds]:
-        start, end = (int(where[name] * IDS_A_SECOND) for name in ("start_sec", "end_sec"))
-        for found in re.finditer(rf"\b{re.escape(name)}\b", text.string, re.IGNORECASE):
+    for sound in sounds:
+        start, end = (int(sound[border] * IDS_A_SECOND) for border in ("start_sec", "end_sec"))
+        for found in re.finditer(rf"\b{re.escape(sound['name'])}\b", text.string, re.IGNORECASE):
             rows.append((text.token(found.end() - 1), NAMED, SOUND, start, end))
             if learned[text.token(found.start())]:
                 rows.append((text.token(found.start()) - 1, NEXT, SOUND, start, end))
