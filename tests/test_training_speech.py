@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import itertools
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import torch
 from multimodal.blueprint import TINY
 from multimodal.token2wav import OdeSettings, Token2Wav
 from training import corpus, dit, mel, synthesis, vocoder
-from training.codec import LEVELS, Codec, Quantizer, encode_bank, losses, trimmed
+from training.codec import LEVELS, Codec, Quantizer, coded, encode_bank, losses
 from training.optimization import Optimizer, Run, RunOptions
 from training.speech_bank import CODE_SAMPLES, UNKNOWN_PHONE, SpeechBank
 from training.spoken_texts import spoken_texts
@@ -84,6 +85,7 @@ def test_a_shard_gives_back_what_was_written(tmp_path: Path) -> None:
         assert (before.text, before.voice) == (after.text, after.voice)
         np.testing.assert_array_equal(before.samples, after.samples)
         np.testing.assert_array_equal(before.phones, after.phones)
+        np.testing.assert_array_equal(before.words, after.words)
 
 
 def test_a_shard_without_its_index_is_not_seen(tmp_path: Path) -> None:
@@ -93,13 +95,14 @@ def test_a_shard_without_its_index_is_not_seen(tmp_path: Path) -> None:
 
 def test_coded_utterances_survive_writing(tmp_path: Path) -> None:
     coded = [
-        CodedUtterance("A b.", "slt", np.array([1, 2048, 7], np.int16)),
-        CodedUtterance("C", "rms", np.zeros(0, np.int16)),
+        CodedUtterance("A b.", "slt", np.array([1, 2048, 7], np.int16), np.array([0, -1, 1], np.int16)),
+        CodedUtterance("C", "rms", np.zeros(0, np.int16), np.zeros(0, np.int16)),
     ]
     write_coded(tmp_path / "x.npz", coded)
     for source in (tmp_path, tmp_path / "x.npz"):
         read = read_coded(source)
         assert [(u.text, u.voice, u.codes.tolist()) for u in read] == [("A b.", "slt", [1, 2048, 7]), ("C", "rms", [])]
+        assert [u.words.tolist() for u in read] == [[0, -1, 1], []]
 
 
 def test_numbers_are_read_as_people_say_them() -> None:
@@ -268,9 +271,26 @@ def test_the_codec_learns_and_codes_do_not_depend_on_how_speech_is_cut(bank_fold
 
 def test_silence_before_the_first_sound_is_trimmed() -> None:
     utterance = speech("slt", 2.0, 0)  # half a second of silence
-    assert trimmed(utterance, torch.arange(50)).tolist() == list(range(10, 50))
+    trimmed = coded(utterance, torch.arange(50))
+    assert trimmed.codes.tolist() == list(range(10, 50)) and (trimmed.words == -1).all()
     silent = Utterance("", "slt", utterance.samples)
-    assert len(trimmed(silent, torch.arange(50))) == 50
+    assert len(coded(silent, torch.arange(50)).codes) == 50
+
+
+def test_each_code_knows_its_word() -> None:
+    utterance = speech("slt", 1.0, 0)
+    words = np.repeat(np.array([-1, 0, 1], np.int16), (50, 22, 28))
+    found = coded(replace(utterance, words=words), torch.arange(25))
+    assert found.codes[0] == 10 and found.words.tolist() == [-1, -1] + [0] * 6 + [1] * 7
+
+
+@needs_flite
+def test_words_follow_one_another_and_end_with_their_last_sound() -> None:
+    text = "The old mill, by the river, has 12 wheels."
+    utterance = synthesis.teacher("slt").speak(text)
+    order = [int(word) for word, _ in itertools.groupby(utterance.words) if word >= 0]
+    assert order == list(range(len(text.split()))) and len(utterance.words) == len(utterance.phones)
+    assert ((utterance.words < 0) == (utterance.phones == 0)).all()
 
 
 def tiny_dit() -> dit.SpeakingDit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from training.codec import LEVELS, Codec
 from training.prompts import prompt_of
 from training.replies import Grouping, Replies, phones_of
 from training.talker import TalkerOptions, Trainer, train
-from training.talker_model import TalkerTraining, code_targets, mask_codes, read_prompt, thinker_rows
+from training.talker_model import TalkerTraining, code_targets, guidance_loss, mask_codes, read_prompt, thinker_rows
 from training.utterances import CodedUtterance, write_coded
 
 
@@ -125,7 +126,7 @@ def test_batched_logits_equal_the_step_by_step_talker_of_transformers(
     assert torch.equal(bare[0], replies[0]) and torch.equal(bare[1], decoder.embed_tokens(texts[1]))
     both = torch.cat([codes, torch.randint(1, 40, codes.shape)])
     both = torch.nn.functional.pad(both, (0, 5))
-    logits, _ = training(prompt, known.rows, replies, torch.tensor([8, 11]), torch.tensor([1, 0]), both)
+    logits, _, _ = training(prompt, known.rows, replies, torch.tensor([8, 11]), torch.tensor([1, 0]), both)
     torch.testing.assert_close(logits[0, :24], expected, atol=2e-5, rtol=1e-4)
 
 
@@ -150,7 +151,8 @@ def utterances(count: int) -> list[CodedUtterance]:
         text = "".join(rng.choice(list("abcdefgh"), rng.integers(3, 9)))
         letters = np.array([ord(c) - ord("a") for c in text], np.int16)
         codes = np.stack([1 + 2 * letters, 2 + 2 * letters], 1).reshape(-1) + 20 * (index % 2)
-        result.append(CodedUtterance(text, ("slt", "rms")[index % 2], codes.astype(np.int16)))
+        words = np.zeros(len(codes), np.int16)
+        result.append(CodedUtterance(text, ("slt", "rms")[index % 2], codes.astype(np.int16), words))
     return result
 
 
@@ -297,3 +299,54 @@ def test_pieces_of_a_part_are_small_replace_older_ones_and_read_as_the_whole(
     assert all(torch.equal(value, weights[name].bfloat16().float()) for name, value in found.items())
     with pytest.raises(ValueError, match="repeats"):
         pieces.read_pieces([files[0], files[0]])
+
+
+def test_words_of_tokens_and_codes_agree_across_joined_texts(tokenizer: Path) -> None:
+    spoken = [
+        CodedUtterance("Go on,  then.", "slt", np.arange(1, 6, dtype=np.int16), np.array([-1, 0, 1, 2, -1], np.int16)),
+        CodedUtterance("No!", "slt", np.arange(7, 9, dtype=np.int16), np.array([0, 0], np.int16)),
+    ]
+    replies = Replies(spoken, tokenizer, Grouping(codes_per_batch=99, max_codes=40, joined=0.0))
+    from tokenizers import Tokenizer
+
+    batch = replies.batch([(0, 1), (1,)], Tokenizer.from_file(str(tokenizer)), None)
+    assert batch.said.tolist() == [[-1, 0, 1, 2, -1, 3, 3], [0, 0, -1, -1, -1, -1, -1]]
+    letters = [bytes([_byte_of(i)]) for i in batch.text[0].tolist()]
+    words = [b"".join(c for c, w in zip(letters, batch.written[0].tolist(), strict=True) if w == n) for n in range(4)]
+    assert [word.strip() for word in words] == [b"Go", b"on,", b"then.", b"No!"]
+    assert batch.written[1, :3].tolist() == [0, 0, 0] and (batch.written[1, 3:] == -1).all()
+
+
+def test_guidance_is_the_attention_to_the_word_that_is_said() -> None:
+    look = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.2, 0.2, 0.5, 0.1], [0.3, 0.3, 0.3, 0.1], [1.0, 0, 0, 0]]).log()[None]
+    written, said = torch.tensor([[0, 0, 1, 1, 1]]), torch.tensor([[0, 1, -1]])
+    loss, right = guidance_loss(look, written, said)
+    assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2, abs=1e-5)
+    assert right.item() == 1.0
+    assert guidance_loss(look, written, torch.tensor([[1, 0, -1]]))[1].item() == 0.0
+    assert guidance_loss(look, written, torch.tensor([[-1, -1, -1]]))[0].item() == 0.0
+
+
+def test_the_guided_attention_is_the_one_of_the_layer(tiny: Checkpoint) -> None:
+    """Shares that, by hand, mix the values into what the layer's own pass gives."""
+    from training.shared_prompt import attention_of, layer_pass, read
+
+    model: Any = TalkerTraining(TINY).talker.model.eval()
+    layer = model.layers[0]
+    torch.manual_seed(3)
+    x = torch.randn(2, 5, layer.self_attn.q_proj.in_features)
+    prompt = torch.randn(1, 3, x.shape[-1])
+    given: list[Any] = []
+    positions = torch.arange(3).expand(3, -1)
+    _, memory = read(model, prompt, positions)
+    read(model, x, positions[:, :1] + 3 + torch.arange(5), memory, watch=lambda i, *seen: given.append(seen))
+    layer, x, cos, sin, past, mask = given[0]
+    attention = layer.self_attn
+    shares = [attention_of(layer, x, cos, sin, past, mask, head=h).exp() for h in range(attention.num_heads)]
+    assert torch.allclose(shares[0].sum(-1), torch.ones(2, 5), atol=1e-5) and (shares[0][:, 0, 4:] == 0).all()
+    kept: list[torch.Tensor] = []
+    attention.o_proj.register_forward_pre_hook(lambda _m, inputs: kept.append(inputs[0]))
+    _, _, values = layer_pass(layer, x, cos, sin, past, mask, 0.0)
+    whole = torch.cat([past[1].expand(2, -1, -1, -1), values], 1)  # [B, P + T, key-value heads, D]
+    mixed = [s @ whole[:, :, h // attention.num_key_value_groups] for h, s in enumerate(shares)]
+    assert torch.allclose(torch.cat(mixed, -1), kept[0], atol=1e-5)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -196,12 +197,14 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures | result | {"held_out": bool(arguments.test_shards), "hours": round(bank.hours, 2), **_wall(began)}
 
 
-def trimmed(utterance: Utterance, codes: Tensor) -> Tensor:
-    """`codes` without those of the silence before the first sound, up to LEAD_SEC of it."""
+def coded(utterance: Utterance, codes: Tensor) -> CodedUtterance:
+    """With the words in the middle of the codes, and without the silence before the first sound, up to LEAD_SEC of it."""
+    words = np.full(len(codes), -1, np.int16)
+    middles = utterance.words[CODE_FRAMES // 2 :: CODE_FRAMES][: len(codes)]
+    words[: len(middles)] = middles
     sound = (utterance.phones > 0).nonzero()[0]
-    if len(sound) == 0:
-        return codes
-    return codes[max(0, int((sound[0] * 0.01 - LEAD_SEC) / (CODE_FRAMES * 0.01))) :]
+    lead = max(0, int((sound[0] * 0.01 - LEAD_SEC) / (CODE_FRAMES * 0.01))) if len(sound) else 0
+    return CodedUtterance(utterance.text, utterance.voice, codes.numpy()[lead:], words[lead:])
 
 
 def encode(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -218,9 +221,9 @@ def encode(arguments: argparse.Namespace) -> dict[str, Any]:
             bank = SpeechBank.of(utterances, voices, arguments.device)
             codes = encode_bank(codec, bank).cpu()
             lengths = [-(-len(u.samples) // CODE_SAMPLES) for u in utterances]
-            pieces = [trimmed(u, c).numpy() for u, c in zip(utterances, codes.split(lengths), strict=True)]
-            write_coded(target, [CodedUtterance(u.text, u.voice, c) for u, c in zip(utterances, pieces, strict=True)])
-            count, total = count + len(utterances), total + sum(map(len, pieces))
+            pieces = [coded(u, c) for u, c in zip(utterances, codes.split(lengths), strict=True)]
+            write_coded(target, pieces)
+            count, total = count + len(utterances), total + sum(len(u.codes) for u in pieces)
     return {"stage": "codes", "utterances": count, "hours": round(total / 25 / 3600, 2), **_wall(began)}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.synthesis import FESTIVAL_VOICES, LIBRARIES, phone_track
+from training.synthesis import FESTIVAL_VOICES, LIBRARIES, track
 from training.utterances import PHONE_ID, SAMPLE_RATE_HZ, Utterance
 
 _KED_PITCH_HZ = 105
@@ -74,7 +74,7 @@ class Festival:
         lines = [line.split() for line in labels.read_text().splitlines() if line and line[0].isdigit()]
         known = lines and all(line[2] in PHONE_ID for line in lines)
         segments = [(PHONE_ID[line[2]], float(line[0])) for line in lines] if known else []
-        phones = phone_track(segments, len(samples)) if segments else np.zeros(0, np.uint8)
+        phones = track(segments, len(samples)).astype(np.uint8) if segments else np.zeros(0, np.uint8)
         return Utterance(text, self.voice, samples.astype(np.int16), phones)
 
     def close(self) -> None:

@@ -34,7 +34,8 @@ class ReplyBatch:
     """Replies of about the same length, right-padded with zeros.
 
     text: int64 [B, M], text_lengths [B]; codes: int64 [B, T], code_lengths [B]; voices: int64 [B];
-    phones: int64 [B, T, 2], −100 after the last code, or [0] where unknown.
+    phones: int64 [B, T, 2], −100 after the last code, or [0] where unknown. written [B, M], said [B, T]: the word, by
+    number, that a token is part of and that a code is part of; −1 where there is none, other numbers than −1 agree.
     """
 
     text: Tensor
@@ -43,6 +44,8 @@ class ReplyBatch:
     code_lengths: Tensor
     voices: Tensor
     phones: Tensor
+    written: Tensor
+    said: Tensor
 
     def pin_memory(self) -> ReplyBatch:
         return ReplyBatch(*(tensor.pin_memory() for tensor in vars(self).values()))
@@ -115,6 +118,7 @@ class Replies(IterableDataset[ReplyBatch]):
         self.lengths = np.array([len(u.codes) for u in utterances], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
         self.codes = np.concatenate([u.codes for u in utterances])
+        self.words = np.concatenate([u.words for u in utterances])
         self.voices = np.array([voice_index(u.voice) for u in utterances], np.int64)
         self.phones = phones
         assert phones is None or len(phones) == len(self.codes)
@@ -137,7 +141,10 @@ class Replies(IterableDataset[ReplyBatch]):
         """The batch of these replies (indices of utterances)."""
         tokenizer.model.dropout = dropout
         texts = [" ".join(self.texts[i] for i in reply) for reply in replies]
-        text = [np.array(e.ids) for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+        text = [np.array(e.ids) for e in encoded]
+        written = [_words_of(e.offsets, text) for e, text in zip(encoded, texts, strict=True)]
+        said = [self._said(reply) for reply in replies]
         runs = [[slice(self.starts[i], self.starts[i + 1]) for i in reply] for reply in replies]
         codes, code_lengths = _padded([np.concatenate([self.codes[run] for run in reply]) for reply in runs])
         phones = torch.zeros(0, dtype=torch.long)
@@ -146,12 +153,29 @@ class Replies(IterableDataset[ReplyBatch]):
             phones = torch.full((*codes.shape, labels.shape[1]), -100)
             phones[torch.arange(codes.shape[1]) < code_lengths[:, None]] = torch.from_numpy(labels).long()
         voices = torch.from_numpy(self.voices[[reply[0] for reply in replies]])
-        return ReplyBatch(*_padded(text), codes, code_lengths, voices, phones)
+        return ReplyBatch(
+            *_padded(text), codes, code_lengths, voices, phones, _padded(written, -1)[0], _padded(said, -1)[0]
+        )
+
+    def _said(self, reply: Sequence[int]) -> np.ndarray:
+        """Which word of the joined texts each code is part of."""
+        pieces, before = [], 0
+        for i in reply:
+            words = self.words[self.starts[i] : self.starts[i + 1]]
+            pieces.append(np.where(words < 0, -1, words + before))
+            before += len(self.texts[i].split())
+        return np.concatenate(pieces)
 
 
-def _padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+def _words_of(offsets: Sequence[tuple[int, int]], text: str) -> np.ndarray:
+    """Which of `text.split()` each token is part of, int64 [tokens]. offsets: first character and end of each."""
+    begins = np.array([True, *(c.isspace() for c in text)])[: len(text)] & np.array([not c.isspace() for c in text])
+    return (np.cumsum(begins) - 1)[np.array([end - 1 for _, end in offsets], int)]
+
+
+def _padded(rows: Sequence[np.ndarray], fill: int = 0) -> tuple[Tensor, Tensor]:
     lengths = np.array([len(row) for row in rows], np.int64)
-    table = np.zeros((len(rows), lengths.max()), np.int64)
+    table = np.full((len(rows), lengths.max()), fill, np.int64)
     table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return torch.from_numpy(table), torch.from_numpy(lengths)
 

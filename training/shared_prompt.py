@@ -50,13 +50,35 @@ def layer_pass(
     return x + F.dropout(gated(y, layer.mlp), drop, drop > 0), k, v
 
 
+def attention_of(
+    layer: Any, x: Tensor, cos: Tensor, sin: Tensor, past: tuple[Tensor, Tensor], mask: Tensor, head: int
+) -> Tensor:
+    """What `layer_pass` with the same arguments attends to by one of its heads: logarithms of shares, float32 [B, T, P + T]."""
+    attention = layer.self_attn
+    own, shared = attention.num_heads, attention.num_key_value_heads
+    y = rms_norm(x, layer.input_layernorm).to(x.dtype)
+    heads = joined(y, attention.q_proj, attention.k_proj, attention.v_proj).view(*x.shape[:2], own + 2 * shared, -1)
+    q, k = rotate(heads[:, :, : own + shared], cos, sin).split((own, shared), 2)
+    group = head // attention.num_key_value_groups
+    keys = torch.cat([past[0][:, group].expand(len(x), -1, -1), k[:, :, group]], 1)  # [B, P + T, D]
+    scores = (q[:, :, head] @ keys.transpose(1, 2)).float() * attention.scaling
+    return (scores + mask).log_softmax(-1)
+
+
 def read(
-    model: Any, x: Tensor, positions: Tensor, past: Memory | None = None, drop: float = 0.0, run: LayerPass = layer_pass
+    model: Any,
+    x: Tensor,
+    positions: Tensor,
+    past: Memory | None = None,
+    drop: float = 0.0,
+    run: LayerPass = layer_pass,
+    watch: Callable[..., None] | None = None,
 ) -> tuple[Tensor, Memory]:
     """The last hidden states [B, T, hidden], and what was added to the memory, of a language model.
 
     x: [B, T, hidden], continuations of one prompt of which `past` is the memory, or the prompt itself (B = 1);
-    positions: int64 [3, T], the same for all; run: `layer_pass` or its compiled form.
+    positions: int64 [3, T], the same for all; run: `layer_pass` or its compiled form; watch: gets the number of each layer and
+    what goes into it.
     """
     cos, sin = (t[0] for t in model.rotary_emb(x.float(), positions[:, None]))  # [T, D]
     sin = signed(sin)
@@ -66,6 +88,8 @@ def read(
         mask = x.new_full((length, before + length), float("-inf"), dtype=torch.float32).triu(before + 1)
     memory: Memory = []
     for i, layer in enumerate(model.layers):
+        if watch is not None:
+            watch(i, layer, x, cos, sin, past[i] if past is not None else None, mask)
         x, keys, values = run(layer, x, cos, sin, past[i] if past is not None else None, mask, drop)
         if past is None:
             memory.append((keys[0], values[0]))

@@ -15,6 +15,7 @@ import random
 import re
 import time
 import zlib
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,13 +94,13 @@ def _load(name: str, root: Path | None) -> ctypes.CDLL:
         raise FileNotFoundError(f"{path} cannot be loaded ({error}): install or unpack its Debian package") from error
 
 
-def phone_track(segments: list[tuple[int, float]], count: int) -> np.ndarray:
-    """(phone, end in seconds) in order → uint8 [ceil(count / 160)], the phone in the middle of each 10 ms."""
+def track(segments: Sequence[tuple[int, float]], count: int) -> np.ndarray:
+    """(number, end in seconds) in order → int64 [ceil(count / 160)], the number in the middle of each 10 ms."""
     frames = -(-count // PHONE_SAMPLES)
     ends = np.array([end for _, end in segments])
     middles = (np.arange(frames) + 0.5) * PHONE_SAMPLES / SAMPLE_RATE_HZ
     which = np.minimum(np.searchsorted(ends, middles, side="right"), len(segments) - 1)
-    return np.array([phone for phone, _ in segments], np.uint8)[which]
+    return np.array([number for number, _ in segments], np.int64)[which]
 
 
 class _Wave(ctypes.Structure):  # cst_wave_struct of flite's cst_wave.h
@@ -128,6 +129,7 @@ def _flite_library(root: Path | None) -> ctypes.CDLL:
         ("utt_relation", pointer, (pointer, text)),
         ("relation_head", pointer, (pointer,)),
         ("item_next", pointer, (pointer,)),
+        ("path_to_item", pointer, (pointer, text)),
         ("item_feat_float", ctypes.c_float, (pointer, text)),
         ("item_feat_string", text, (pointer, text)),
         ("delete_utterance", None, (pointer,)),
@@ -164,15 +166,25 @@ class Flite:
             if wave.num_samples < PHONE_SAMPLES or wave.sample_rate != SAMPLE_RATE_HZ:
                 raise ValueError(f"flite says nothing for {text!r}")
             samples = np.ctypeslib.as_array(wave.samples, (wave.num_samples,)).copy()
-            segments = []
-            item = flite.relation_head(flite.utt_relation(spoken, b"Segment"))
-            while item:
-                name = flite.item_feat_string(item, b"name").decode()
-                segments.append((PHONE_ID.get(name, 0), flite.item_feat_float(item, b"end")))
-                item = flite.item_next(item)
+            numbers = {item: i for i, item in enumerate(self._items(spoken, b"Token"))}
+            segments, words = [], []
+            for item in self._items(spoken, b"Segment"):
+                name, end = flite.item_feat_string(item, b"name").decode(), flite.item_feat_float(item, b"end")
+                segments.append((PHONE_ID.get(name, 0), end))
+                words.append(
+                    (numbers.get(flite.path_to_item(item, b"R:SylStructure.parent.parent.R:Token.parent"), -1), end)
+                )
         finally:
             flite.delete_utterance(spoken)
-        return Utterance(text, self.voice, samples, phone_track(segments, len(samples)))
+        known = len(numbers) == len(text.split())  # else a word was split or left out
+        said = track(words, len(samples)).astype(np.int16) if known else np.zeros(0, np.int16)
+        return Utterance(text, self.voice, samples, track(segments, len(samples)).astype(np.uint8), said)
+
+    def _items(self, spoken: int, relation: bytes) -> Iterator[int]:
+        item = self._library.relation_head(self._library.utt_relation(spoken, relation))
+        while item:
+            yield item
+            item = self._library.item_next(item)
 
 
 class _EventId(ctypes.Union):
@@ -248,7 +260,7 @@ class Espeak:
         if self._phones and all(name in _ESPEAK_PHONES for name, _ in self._phones):
             starts = [sample / self._rate_hz for _, sample in self._phones] + [len(samples) / SAMPLE_RATE_HZ]
             ids = [_ESPEAK_PHONES[name] for name, _ in self._phones]
-            phones = phone_track([(0, starts[0]), *zip(ids, starts[1:], strict=True)], len(samples))
+            phones = track([(0, starts[0]), *zip(ids, starts[1:], strict=True)], len(samples)).astype(np.uint8)
         return Utterance(text, self.voice, samples, phones)
 
 

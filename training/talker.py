@@ -38,7 +38,15 @@ from training.nano import NANO
 from training.prompts import Prompt, prompt_of, text_turns
 from training.replies import Grouping, Replies, ReplyBatch, phones_of
 from training.shared_prompt import layer_pass
-from training.talker_model import ReadPrompt, TalkerTraining, code_targets, mask_codes, read_prompt, thinker_rows
+from training.talker_model import (
+    ReadPrompt,
+    TalkerTraining,
+    code_targets,
+    guidance_loss,
+    mask_codes,
+    read_prompt,
+    thinker_rows,
+)
 from training.utterances import CodedUtterance, read_coded
 
 
@@ -62,6 +70,7 @@ class TalkerOptions:
     text_prompts: int = 512
     media_prompts: int = 128
     phone_weight: float = 0.3
+    guidance_weight: float = 0.1
     gradient_norm: float = 1.0
     seed: int = 0
 
@@ -100,8 +109,9 @@ class Trainer:
         decay = 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
         return self.options.learning_rate * min(1.0, (self.step_count + 1) / self.options.warmup_steps) * decay
 
-    def losses(self, batch: ReplyBatch, prompt: Prompt, masking: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropy of the codes, share of right codes, and cross-entropy of the phones (0 where unknown)."""
+    def losses(self, batch: ReplyBatch, prompt: Prompt, masking: float) -> dict[str, Tensor]:
+        """Cross-entropy of the codes, share of right codes, cross-entropy of the phones (0 where unknown), loss of the
+        guided attention and how often it is right."""
         blueprint = self.model.blueprint
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             known = self._read(prompt)
@@ -109,13 +119,15 @@ class Trainer:
             bare = torch.rand(len(batch.text), generator=self.generator, device=self.device) < drop
             reply = thinker_rows(self.decoder, prompt, known.memory, batch.text, self.model.run, bare)
             codes = mask_codes(batch.codes, masking, blueprint.codec_mask, self.generator)
-            logits, phones = self.model(prompt, known.rows, reply, batch.text_lengths, batch.voices, codes)
+            logits, phones, look = self.model(prompt, known.rows, reply, batch.text_lengths, batch.voices, codes)
         targets = code_targets(batch.codes, batch.code_lengths, blueprint.codec_eos)
         right = (logits.argmax(-1) == targets).sum() / (targets >= 0).sum()
         phone = logits.new_zeros(())
         if batch.phones.numel():
             phone = F.cross_entropy(phones[:, :-1].flatten(0, 2), batch.phones.flatten())
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), right, phone
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        guidance, looked = guidance_loss(look, batch.written, batch.said)
+        return {"loss": loss, "right": right, "phone": phone, "guidance": guidance, "looked": looked}
 
     def _read(self, prompt: Prompt) -> ReadPrompt:
         """The prompt as the Thinker understands it, which no step changes: kept."""
@@ -123,29 +135,33 @@ class Trainer:
             self._known[id(prompt)] = read_prompt(self.decoder, prompt)
         return self._known[id(prompt)]
 
-    def step(self, batch: ReplyBatch) -> tuple[Tensor, Tensor]:
+    def step(self, batch: ReplyBatch) -> dict[str, Tensor]:
         """One update. A batch whose gradient is not finite changes nothing and is counted in `skipped`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         prompt = self.rng.choice(self.prompts)
-        loss, right, phone = self.losses(batch.to(self.device), prompt, self.options.code_masking)
+        figures = self.losses(batch.to(self.device), prompt, self.options.code_masking)
+        options = self.options
+        whole = (
+            figures["loss"] + options.phone_weight * figures["phone"] + options.guidance_weight * figures["guidance"]
+        )
         self.optimizer.zero_grad(set_to_none=True)
-        (loss + self.options.phone_weight * phone).backward()
+        whole.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_norm)
         # The fused optimizer leaves everything as it is where found_inf is 1: no wait for the device.
         self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.skipped += self.optimizer.found_inf  # type: ignore[attr-defined]
         self.step_count += 1
-        return loss.detach(), right
+        return {name: value.detach() for name, value in figures.items()}
 
     @torch.no_grad()
     def validate(self, batches: Sequence[ReplyBatch]) -> dict[str, float]:
         self.model.eval()
-        results = [torch.stack(self.losses(batch.to(self.device), self.prompts[0], 0.0)) for batch in batches]
+        results = [self.losses(batch.to(self.device), self.prompts[0], 0.0) for batch in batches]
         self.model.train()
-        loss, right, phone = torch.stack(results).mean(0).tolist()
-        return {"held_out_loss": round(loss, 4), "held_out_right": round(right, 4), "held_out_phone": round(phone, 4)}
+        means = {name: sum(float(r[name]) for r in results) / len(results) for name in results[0]}
+        return {f"held_out_{name}": round(value, 4) for name, value in means.items()}
 
     def save(self, folder: Path) -> None:
         """talker.safetensors, and state.pt with what `--resume` needs."""
@@ -173,7 +189,7 @@ class Trainer:
         self.model.train()
         while self.elapsed_sec < self.options.seconds:
             batch = next(batches)
-            loss, right = self.step(batch)
+            learned = self.step(batch)
             codes += int(batch.code_lengths.sum())
             steps += 1
             now = time.monotonic()
@@ -182,7 +198,7 @@ class Trainer:
             if now - reported >= 10 or last:
                 figures = {
                     "stage": "talker", "step": self.step_count, "elapsed_sec": round(self.elapsed_sec, 1),
-                    "loss": round(loss.item(), 4), "right": round(right.item(), 4), "rate": round(self.rate(), 6),
+                    **{name: round(value.item(), 4) for name, value in learned.items()}, "rate": round(self.rate(), 6),
                     "steps_a_sec": round(steps / (now - reported), 2), "codes_a_sec": round(codes / (now - reported)),
                     "skipped": int(self.skipped.item()),
                 }  # fmt: skip

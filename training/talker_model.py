@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from multimodal.blueprint import Blueprint
 from training.export import SPEECH_TOKENS
 from training.prompts import Prompt, positions_after
-from training.shared_prompt import LayerPass, Memory, layer_pass, read
+from training.shared_prompt import LayerPass, Memory, attention_of, layer_pass, read
 from training.utterances import PHONES
 
 PHONES_A_CODE = 2
 """A code lasts 40 ms; the phones 10 ms and 30 ms into it are learned."""
+GUIDED_HEAD = 0
+"""The head, of the layer after a third of them, that has to look at the word being said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +89,10 @@ class TalkerTraining(nn.Module):
 
     def forward(
         self, prompt: Prompt, prompt_rows: Tensor, reply: Tensor, reply_lengths: Tensor, voices: Tensor, codes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of each code and of what follows the last, [B, T + 1, talker vocabulary], and of the phones that each
-        code stands for, [B, T + 1, PHONES_A_CODE, phones].
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of each code and of what follows the last, [B, T + 1, talker vocabulary]; of the phones that each
+        code stands for, [B, T + 1, PHONES_A_CODE, phones]; and how much of the guided attention goes to each token of the
+        reply, logarithms of shares, [B, T + 1, min(M, T + 1)].
 
         prompt_rows [P, D], reply [B, M, D], reply_lengths [B], voices [B] (index of <tts_voice_i>), codes int64
         [B, T]."""
@@ -106,10 +109,18 @@ class TalkerTraining(nn.Module):
             model, project(F.dropout(prompt_rows[None].to(spoken), drop, drop > 0)), prompt.positions, None, drop
         )
         rows = F.dropout(torch.cat([voice[:, None], spoken], dim=1), drop, drop > 0)
-        hidden, _ = read(model, project(rows), positions_after(prompt, length + 2), memory, drop, self.run)
+        looks: list[Tensor] = []
+
+        def watch(number: int, layer: Any, *given: Any) -> None:
+            if number == len(model.layers) // 3:
+                looks.append(attention_of(layer, *given, head=GUIDED_HEAD))
+
+        hidden, _ = read(model, project(rows), positions_after(prompt, length + 2), memory, drop, self.run, watch)
+        first = len(prompt_rows) + 1  # row of the reply's first token, after prompt and voice
+        look = looks[0][:, 1:, first : first + reply.shape[1]]
         ahead = hidden[:, 1:]
         phones = self.phone_head(ahead).unflatten(-1, (PHONES_A_CODE, len(PHONES)))
-        return self.talker.codec_head(ahead).float(), phones.float()
+        return self.talker.codec_head(ahead).float(), phones.float(), look
 
     def weights(self) -> dict[str, Tensor]:
         """Under the names of transformers' talker, `speech_tokens` [7, D] and the phone head."""
@@ -131,6 +142,18 @@ def code_targets(codes: Tensor, code_lengths: Tensor, codec_eos: int) -> Tensor:
     step = torch.arange(codes.shape[1] + 1, device=codes.device)
     targets = F.pad(codes, (0, 1)).masked_fill(step == code_lengths[:, None], codec_eos)
     return targets.masked_fill(step > code_lengths[:, None], -100)
+
+
+def guidance_loss(look: Tensor, written: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
+    """−log of the attention to the word that is being said, and the share of codes where it gets more than half.
+
+    look: of `TalkerTraining.forward`; written [B, M], said [B, T]: of a ReplyBatch."""
+    written, look = written[:, : look.shape[2]], look[:, :-1]
+    wanted = (said[:, :, None] == written[:, None]) & (said[:, :, None] >= 0)  # [B, T, M]
+    known = wanted.any(-1)
+    share = look.masked_fill(~wanted, -1e9).logsumexp(-1)
+    count = known.sum().clamp(min=1)
+    return -(share * known).sum() / count, ((share > -0.693) & known).sum() / count
 
 
 def mask_codes(codes: Tensor, most: float, codec_mask: int, generator: torch.Generator) -> Tensor:

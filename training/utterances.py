@@ -28,12 +28,14 @@ PHONE_ID = {name: i for i, name in enumerate(PHONES)}
 
 @dataclass(frozen=True)
 class Utterance:
-    """One spoken text. samples: int16 [N] at 16 kHz; phones: uint8 [T], an index into PHONES for each 10 ms, or empty."""
+    """One spoken text. samples: int16 [N] at 16 kHz; phones: uint8 [T], an index into PHONES for each 10 ms, or empty;
+    words: int16 [T], which of `text.split()` is being said, −1 in silence, or empty."""
 
     text: str
     voice: str
     samples: np.ndarray
     phones: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    words: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
 
     @property
     def duration_sec(self) -> float:
@@ -42,11 +44,13 @@ class Utterance:
 
 @dataclass(frozen=True)
 class CodedUtterance:
-    """One spoken text as the codec's codes. codes: int16 [n], 25 a second, ids 1…2048 (0 is the DiT's null code)."""
+    """One spoken text as the codec's codes. codes: int16 [n], 25 a second, ids 1…2048 (0 is the DiT's null code);
+    words: int16 [n], which of `text.split()` each is part of, −1 in silence and where unknown."""
 
     text: str
     voice: str
     codes: np.ndarray
+    words: np.ndarray
 
 
 def _texts_to_array(texts: Sequence[str]) -> np.ndarray:
@@ -84,6 +88,8 @@ def write_shard(path: Path, utterances: Sequence[Utterance]) -> None:
             "lengths": np.array([len(u.samples) for u in utterances], np.int64),
             "phones": _concatenate([u.phones for u in utterances], np.uint8),
             "phone_lengths": np.array([len(u.phones) for u in utterances], np.int64),
+            "words": _concatenate([u.words for u in utterances], np.int16),
+            "word_lengths": np.array([len(u.words) for u in utterances], np.int64),
         },
     )
 
@@ -92,15 +98,12 @@ def read_shard(path: Path) -> list[Utterance]:
     """The utterances of a shard; their samples are views of one memory-mapped array."""
     with np.load(path) as index:
         texts, voices = _texts_from_array(index["texts"]), _texts_from_array(index["voices"])
-        ends, phone_ends = np.cumsum(index["lengths"]), np.cumsum(index["phone_lengths"])
-        phones = index["phones"]
-    samples = np.load(path.with_suffix(".npy"), mmap_mode="r")
-    result = []
-    start = phone_start = 0
-    for text, voice, end, phone_end in zip(texts, voices, ends.tolist(), phone_ends.tolist(), strict=True):
-        result.append(Utterance(text, voice, samples[start:end], phones[phone_start:phone_end]))
-        start, phone_start = end, phone_end
-    return result
+        ends = np.cumsum(index["lengths"])[:-1]
+        phones, words = (
+            np.split(index[f"{kind}s"], np.cumsum(index[f"{kind}_lengths"])[:-1]) for kind in ("phone", "word")
+        )
+    samples = np.split(np.load(path.with_suffix(".npy"), mmap_mode="r"), ends)
+    return [Utterance(*item) for item in zip(texts, voices, samples, phones, words, strict=True)]
 
 
 def shards(folder: Path, wait_for: int = 0, timeout_sec: float = 120.0) -> list[Path]:
@@ -124,6 +127,7 @@ def write_coded(path: Path, utterances: Sequence[CodedUtterance]) -> None:
             "voices": _texts_to_array([u.voice for u in utterances]),
             "lengths": np.array([len(u.codes) for u in utterances], np.int64),
             "codes": _concatenate([u.codes for u in utterances], np.int16),
+            "words": _concatenate([u.words for u in utterances], np.int16),
         },
     )
 
@@ -134,5 +138,5 @@ def read_coded(path: Path) -> list[CodedUtterance]:
         return [u for file in sorted(path.rglob("*.npz")) if not file.name.startswith(".") for u in read_coded(file)]
     with np.load(path) as arrays:
         texts, voices = _texts_from_array(arrays["texts"]), _texts_from_array(arrays["voices"])
-        pieces = np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1])
-    return [CodedUtterance(*item) for item in zip(texts, voices, pieces, strict=True)]
+        codes, words = (np.split(arrays[name], np.cumsum(arrays["lengths"])[:-1]) for name in ("codes", "words"))
+    return [CodedUtterance(*item) for item in zip(texts, voices, codes, words, strict=True)]
