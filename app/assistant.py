@@ -23,6 +23,7 @@ from multimodal.errors import MediaUnreadable, VoiceError
 from multimodal.prompt import Content, Turn
 from multimodal.source import Source
 from multimodal.token2wav import Token2Wav
+from reasoning.spoken import unspoken
 from reasoning.tools.python_tool import PythonTool
 from streaming.session import Conversation, ResponseOptions
 
@@ -67,6 +68,7 @@ class Assistant:
             max_codes=max(1, round(config.max_speech_sec * _codes_per_sec(token2wav))) if token2wav else 1,
             greedy=config.greedy,
             seed=config.seed,
+            unspoken=unspoken,
         )
 
     @property

@@ -1,8 +1,9 @@
-"""A backend's answer as it is spoken: sentence by sentence while it streams, with formulas read out, and code and
-tables announced instead of spelled."""
+"""An answer as it is spoken: sentence by sentence while it streams, with formulas read out, and code and tables
+announced instead of spelled. JSON at the beginning of an answer, such as boxes in a picture, is never spelled either."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _SAID = {
         "table": "Here is a table with {rows} rows.",
         "link": "link",
         "picture": "a picture",
+        "places": "I have marked it in the picture.",
+        "data": "Here is the answer as data.",
     },
     "zh": {
         "code": "代码如下。",
@@ -31,8 +34,34 @@ _SAID = {
         "table": "下面是一张有{rows}行的表格。",
         "link": "链接",
         "picture": "图片",
+        "places": "我在图片上标出来了。",
+        "data": "结果是下面的数据。",
     },
 }
+_DATA_OPENS = re.compile(r"\[\s*\{\s*\"|\{\s*\"")
+_DATA_MAY_OPEN = re.compile(r"(?:\[\s*)?(?:\{\s*)?")
+_DATA_FENCE = re.compile(r"\s*(?:```(?:json)?\s*)?")
+_DATA_FENCE_MAY_OPEN = re.compile(r"\s*`{1,3}(?:j|js|jso)?")
+
+
+def unspoken(text: str) -> int:
+    """Characters at the beginning of an answer that are JSON, in a fence or bare, which nobody wants to hear; all of
+    them while `text` may still begin so, or its JSON is not at its end."""
+    if _DATA_FENCE_MAY_OPEN.fullmatch(text):
+        return len(text)
+    fence = _DATA_FENCE.match(text)
+    assert fence is not None, "it matches nothing, too"
+    body = text[fence.end() :]
+    if not _DATA_OPENS.match(body):
+        return len(text) if _DATA_MAY_OPEN.fullmatch(body) else 0
+    try:
+        _, end = json.JSONDecoder().raw_decode(body)
+    except (ValueError, RecursionError):
+        return len(text)
+    rest = body[end:].lstrip()
+    if "`" in fence.group():
+        rest = rest.removeprefix(_FENCE[: len(rest)]).lstrip()
+    return len(text) - len(rest)
 
 
 @dataclass
@@ -43,6 +72,7 @@ class SpokenText:
     _pending: str = ""
     _fence: str | None = None  # the block we are in, by its language tag
     _rows: int = 0
+    _begun: bool = False  # what is at the beginning of the text is known
 
     @property
     def pending(self) -> int:
@@ -52,13 +82,23 @@ class SpokenText:
     def push(self, text: str) -> list[str]:
         """The sentences that this text completes."""
         self._pending += text
-        return self._take(last=False)
+        if not self._begun and unspoken(self._pending) == len(self._pending):
+            return []
+        return self._data() + self._take(last=False)
 
     def finish(self) -> list[str]:
         """What is left."""
-        sentences = self._take(last=True)
+        sentences = self._data() + self._take(last=True)
         self._pending, self._fence = "", None
         return sentences + self._table_end()
+
+    def _data(self) -> list[str]:
+        """What is said of JSON at the beginning."""
+        size = 0 if self._begun else unspoken(self._pending)
+        data, self._pending, self._begun = self._pending[:size], self._pending[size:], True
+        if not re.search(r"\w", data):
+            return []
+        return [_SAID[self.language]["places" if re.search(r'"(?:bbox|point)(?:_2d)?"', data) else "data"]]
 
     def _take(self, last: bool) -> list[str]:
         said: list[str] = []

@@ -64,9 +64,10 @@ class Playback:
         self.played = max(self.played, min(played, self.sent))
 
     def finish(self, tokens: int) -> None:
-        """The reply of `tokens` text tokens was spoken to its end."""
+        """The reply of `tokens` text tokens was spoken to its end. One without a sound teaches no pace."""
         self.complete = True
-        self.pace.learn(self.sent / self.rate_hz, tokens)
+        if self.sent:
+            self.pace.learn(self.sent / self.rate_hz, tokens)
 
     def flush(self, played: int | None = None) -> None:
         """Playback stops for good, after `played` samples where the player says so: it knows better than any

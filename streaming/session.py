@@ -56,7 +56,8 @@ class ResponseOptions:
     voice: a name of the checkpoint's voices, None for its first. greedy: always the most likely token, in text
     and speech. seed: of text and speech sampling and of Token2Wav's noise; None draws one.
     sampling: of the text, instead of the checkpoint's. constraint: makes what one reply's text must keep to. measure:
-    tell how sure the Thinker was of its text.
+    tell how sure the Thinker was of its text. unspoken: of a reply's text so far, how many characters at its beginning
+    are not to be spoken, or may prove to be such as more is written; all of the text waits for more.
     whole_speech: make the waveform in one piece at the end, as the reference does, instead of in windows.
     """
 
@@ -69,6 +70,7 @@ class ResponseOptions:
     sampling: Sampling | None = None
     constraint: Callable[[], Constraint] | None = None
     measure: bool = False
+    unspoken: Callable[[str], int] = lambda text: 0
     whole_speech: bool = False
     windows: Windows = Windows()
 
@@ -107,7 +109,10 @@ class Bookmark:
 
 @dataclass
 class _Reply:
-    """One response while it is made. Written by its stages, read by the conversation after they ended."""
+    """One response while it is made. Written by its stages, read by the conversation after they ended.
+
+    held: rows of which it is not known yet whether they are spoken, and where in the text each begins; None when it is.
+    """
 
     generation: int
     started: float
@@ -125,6 +130,7 @@ class _Reply:
     prefill_tokens: int = 0
     ids: list[int] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    held: list[tuple[int, ReplyRow]] | None = field(default_factory=list)
     code_count: int = 0
     speech_cut: bool = False
     log_probabilities: list[float] = field(default_factory=list)
@@ -443,7 +449,7 @@ class Conversation:
             sampler.seen |= {i for span in self._spans for i in thinker.tmrope.ids(span)}
         stop = self.checkpoint.stop
         text = Detokenizer(self.checkpoint.tokenizer)
-        reply.status = "length"
+        reply.status, start = "length", 0
         try:
             made_of = thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens)
             if reply.script is not None:
@@ -452,11 +458,13 @@ class Conversation:
                 if isinstance(made, Step):
                     reply.steps.append(made)
                     if reply.voice is not None:
-                        reply.rows.put(ReplyRow(reply.generation, made.token, made.hidden + made.embedding))
-                    elif not reply.current():
+                        row = ReplyRow(reply.generation, made.token, made.hidden + made.embedding)
+                        self._give_row(reply, start, row)
+                    if not reply.current():
                         raise Stale
                     continue
                 reply.ids.append(made)
+                start = len(reply.text)
                 if made in stop:
                     reply.status = "completed"
                 else:
@@ -467,6 +475,20 @@ class Conversation:
         self._tell_text(reply, text.finish())
         if reply.voice is not None:
             reply.rows.put(ReplyEnd(reply.generation))
+
+    @staticmethod
+    def _give_row(reply: _Reply, start: int, row: ReplyRow) -> None:
+        """Let the Talker speak a row whose text begins at `start`, unless that is not to be spoken."""
+        if reply.held is None:
+            reply.rows.put(row)
+            return
+        reply.held.append((start, row))
+        silent = reply.options.unspoken(reply.text)
+        if silent < len(reply.text):
+            for at, waiting in reply.held:
+                if at >= silent:
+                    reply.rows.put(waiting)
+            reply.held = None
 
     def _read_out(self, reply: _Reply, script: Script, own: Iterator[Step | int]) -> Iterator[Step | int]:
         """The script's sentences in the shape of `Thinker.decode`; `own` where its writer gave up."""

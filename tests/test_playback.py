@@ -27,6 +27,7 @@ def test_an_unfinished_reply_is_measured_by_the_pace_of_earlier_ones() -> None:
     first = Playback(RATE, pace)
     first.send(5 * RATE)
     first.finish(tokens=10)
+    Playback(RATE, pace).finish(tokens=40)  # boxes, which are not spoken
     assert pace.sec_per_token == 0.5
     second = Playback(RATE, pace)
     second.send(RATE)

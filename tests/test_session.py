@@ -198,6 +198,36 @@ def test_an_empty_reply_is_silent(checkpoint: Checkpoint) -> None:
     respond(conversation)
 
 
+def test_what_is_not_to_be_spoken_costs_no_speech_and_is_remembered(checkpoint: Checkpoint) -> None:
+    conversation = ask(checkpoint)
+    done, wave = respond(conversation, replace(GREEDY, unspoken=len))
+    assert (done.usage.codes, len(wave), done.first_audio_ms) == (0, 0, None)
+    assert done.text == respond(ask(checkpoint))[0].text != ""
+    assert_goes_on_as_if_fresh(conversation)
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_words_after_what_is_not_to_be_spoken_are_spoken(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, silent: int
+) -> None:
+    """The Talker gets the rows of just the tokens whose text begins behind it, none of them twice."""
+    speak, given = Talker.speak, []
+
+    def spy(self: Talker, memory: Any, cursor: Any, voice: int, rows: Iterator[torch.Tensor], *rest: Any) -> Any:
+        given.append(list(rows))
+        return speak(self, memory, cursor, voice, iter(given[-1]), *rest)
+
+    monkeypatch.setattr(Talker, "speak", spy)
+    plain, cut = ask(checkpoint), ask(checkpoint)
+    respond(plain)
+    respond(cut, replace(GREEDY, unspoken=lambda text: min(len(text), silent)))
+    ids = plain.turns[-1].ids or ()
+    starts = [len(checkpoint.tokenizer.decode(ids[:at])) for at in range(len(given[0]))]
+    kept = [row for row, start in zip(given[0], starts) if start >= silent]
+    assert 0 < len(given[1]) == len(kept) and (len(kept) < len(given[0]) or silent == 0)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(given[1], kept))
+
+
 def test_times_count_from_the_request(checkpoint: Checkpoint) -> None:
     now = [100.0]
     conversation = Conversation(checkpoint, clock=lambda: now[0])

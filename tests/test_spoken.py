@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasoning.formula import spoken_formula
-from reasoning.spoken import SpokenText, plain
+from reasoning.spoken import SpokenText, plain, unspoken
 
 ANSWER = """# Solution
 
@@ -60,6 +60,44 @@ def test_a_sentence_is_spoken_as_soon_as_it_is_whole() -> None:
     assert speech.push("The first is 3.") == []
     assert speech.push("14. The") == ["The first is 3.14."]
     assert speech.push(" second") == [] and speech.finish() == ["The second"]
+
+
+BOXES = '[{"bbox_2d": [1, 2, 30, 40], "label": "frog ] \\"x\\""}]'
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOXES, ["I have marked it in the picture."]),
+        (f"```json\n{BOXES}\n```", ["I have marked it in the picture."]),
+        (BOXES[:40], ["I have marked it in the picture."]),
+        (f" {BOXES}\n\nThe frog is green. It sits.", ["I have marked it in the picture.", "The frog is green.", "It sits."]),
+        (f"{BOXES}\n```python\nx\n```", ["I have marked it in the picture.", "Here is the code."]),
+        ('{"total": 3.5}', ["Here is the answer as data."]),
+        ("[1, 2] is a list.", ["[1, 2] is a list."]),
+        ("{x} is a set.", ["{x} is a set."]),
+        ("```java\nx\n```\nDone.", ["Here is the code.", "Done."]),
+        ("`x` is one.", ["x is one."]),
+    ],
+)
+def test_boxes_and_other_data_at_the_beginning_are_announced_and_not_spelled(
+    text: str, said: list[str], size: int
+) -> None:
+    assert spoken(text, size) == said
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet='ab1 \n`[]{}":,json', max_size=40))
+def test_what_is_unspoken_only_grows_until_it_is_known(text: str) -> None:
+    """Once words have begun, more words change nothing."""
+    known = None
+    for end in range(len(text) + 1):
+        silent = unspoken(text[:end])
+        assert 0 <= silent <= end
+        if known is None and silent < end:
+            known = silent
+        assert known is None or silent == known
 
 
 def test_chinese_is_split_at_its_own_marks() -> None:

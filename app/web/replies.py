@@ -310,8 +310,6 @@ class Replies:
         self._soon(reply, {"type": "text", "turn": reply.turn.id, "html": html})
 
     def _play(self, reply: Reply, chunk: SpeechChunk) -> None:
-        if reply.text.lstrip().startswith("[{"):
-            return  # a list of boxes is to be seen, and not to be read out digit by digit
         pcm = np.round(np.clip(chunk.samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
         if not reply.pcm:
             reply.rate_hz = chunk.rate_hz
