@@ -30,6 +30,7 @@ from reasoning.errors import BackendError, ToolUnavailable
 from reasoning.messages import Message, ToolCall
 from reasoning.router import Route, fall_back
 from reasoning.spoken import SpokenText
+from reasoning.tool_loop import OfferedTool
 from reasoning.tools.python_tool import PythonTool
 from streaming.events import TextDelta
 from streaming.script import Script
@@ -41,6 +42,11 @@ LEAST_TOKENS = 1024
 """What a backend may write at least, whatever the Thinker may: its thoughts and programs count, too."""
 MOST_HISTORY = 12
 """Earlier turns that a backend is told: what a short follow-up leans on."""
+_NO_ANSWER = {
+    "stop": "it ended without an answer",
+    "length": "its thoughts reached the limit of tokens",
+    "loop": "its thoughts went round in circles",
+}
 
 
 class BackendAnswer:
@@ -68,7 +74,8 @@ class BackendAnswer:
         self.shown, self.reasoning = "", ""
 
     def run(self) -> None:
-        """Ask, in a thread of its own. Raises nothing: a backend that fails before its first word is given up."""
+        """Ask, in a thread of its own. Raises nothing: a backend that ends before the first word of its answer,
+        whatever it thought, is given up."""
         try:
             self._answer()
         except (BackendError, PromptError) as error:
@@ -78,7 +85,7 @@ class BackendAnswer:
             self._fall_back(f"it failed with {type(error).__name__}; the log has the details")
 
     def _fall_back(self, why: str) -> None:
-        if self.shown or self.reasoning:
+        if self.shown:
             self._end(Usage(0, 0), truncated=True, error=why)
             return
         self.script.tell(Routed(fall_back(self.decided, why)))
@@ -125,8 +132,8 @@ class BackendAnswer:
                 usage = event
             elif isinstance(event, Done):
                 done = event
-        if not self.shown and not self.reasoning and done.error and not announced:
-            raise BackendError(done.error)
+        if not self.shown.strip() and done.finish_reason != "cancelled":
+            raise BackendError(done.error or _NO_ANSWER.get(done.finish_reason, _NO_ANSWER["stop"]))
         self._say(spoken.finish(), len(self.shown))
         self._end(usage, done.truncated, done.error, (thought_until - begun) * 1000)
 
@@ -149,7 +156,7 @@ def _asked(
             if entry.profile.runs_python:
                 return math_tool.solve(backend, tool, messages, options)
             if entry.profile.tools:
-                return tool_loop.answer(backend, tool, messages, options)
+                return tool_loop.answer(backend, tool, messages, options, OfferedTool(entry.profile.tool_digits))
         except ToolUnavailable as error:
             log.warning("%s", error)
     return backend.stream(messages, options)

@@ -84,7 +84,8 @@ class LocalBackend:
             (marks.opened_by_prompt and marks.closing not in begun) or self._ends_open(prompt.ids, marks.opening)
         )
         parser = ThinkingParser(marks.opening, marks.closing, inside)
-        return self._decode(prompt, parser, options)
+        calls = ToolCallParser(bool(tools) or any(message.role == "tool" for message in kept))
+        return self._decode(prompt, parser, calls, options)
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec], variables: dict[str, bool]) -> Prompt:
         ids = self.model.layout.chat(messages, tools, **variables)
@@ -94,7 +95,9 @@ class LocalBackend:
         """Go on with raw ids, without a chat template: fill-in-the-middle, base models."""
         if not ids:
             raise PromptError("there is nothing to go on with: give a prompt")
-        return self._decode(self.model.text_prompt(ids), ThinkingParser(opening=""), options)
+        return self._decode(
+            self.model.text_prompt(ids), ThinkingParser(opening=""), ToolCallParser(offered=False), options
+        )
 
     def _ends_open(self, ids: list[int], opening: str) -> bool:
         """Whether the prompt itself opened the reasoning, as some templates do."""
@@ -113,16 +116,20 @@ class LocalBackend:
         generator.manual_seed(options.seed) if options.seed is not None else generator.seed()
         return Sampler(rule, generator)
 
-    def _decode(self, prompt: Prompt, parser: ThinkingParser, options: Options) -> Iterator[Event]:
+    def _decode(
+        self, prompt: Prompt, parser: ThinkingParser, calls: ToolCallParser, options: Options
+    ) -> Iterator[Event]:
         room = self.model.context - len(prompt.ids)
         if room < LEAST_ANSWER_TOKENS:
             raise PromptError(
                 f"{self.name} reads up to {self.model.context} tokens and the conversation has {len(prompt.ids)}: "
                 "start a new one or shorten it"
             )
-        return self._run(prompt, parser, options, min(options.max_tokens, room))
+        return self._run(prompt, parser, calls, options, min(options.max_tokens, room))
 
-    def _run(self, prompt: Prompt, parser: ThinkingParser, options: Options, limit: int) -> Iterator[Event]:
+    def _run(
+        self, prompt: Prompt, parser: ThinkingParser, calls: ToolCallParser, options: Options, limit: int
+    ) -> Iterator[Event]:
         from tokenizers.decoders import DecodeStream
 
         model = self.model
@@ -132,7 +139,7 @@ class LocalBackend:
         sampler = self._sampler(options)
         sampler.seen.update(ids)
         constraint = model.constrain(options.schema) if options.schema else None
-        stop_text, calls = StopText(options.stop), ToolCallParser(bool(options.tools))
+        stop_text = StopText(options.stop)
         guard = LoopGuard() if model.profile.loop_guard else None
         decoder = DecodeStream(skip_special_tokens=True)
         written = thought = 0

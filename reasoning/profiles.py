@@ -66,7 +66,8 @@ class Profile:
     that is used instead. loads: class to load instead of the checkpoint's own. named: words in a checkpoint's name
     that tell it from others of its class. coordinates: what its boxes are measured in (`reasoning.boxes`).
     languages: what it reads, empty for many. single_turn: it answers one question, without history. runs_python: it
-    writes Python to be run (`reasoning.math_tool`). context: tokens, prompt and answer together.
+    writes Python to be run (`reasoning.math_tool`). tool_digits: how many digits of an inexact number it can be trusted
+    to copy from a program's output, 0 for all. context: tokens, prompt and answer together.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Profile:
     tools: bool = False
     fill_in_middle: bool = False
     runs_python: bool = False
+    tool_digits: int = 0
     experts: bool = False
     languages: tuple[Language, ...] = ()
     single_turn: bool = False

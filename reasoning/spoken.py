@@ -1,9 +1,10 @@
 """An answer as it is spoken: sentence by sentence while it streams, with formulas read out, and code and tables
-announced instead of spelled. JSON at the beginning of an answer, such as boxes in a picture, is never spelled either."""
+announced instead of spelled. JSON at the beginning of an answer, such as boxes in a picture, is not spelled either."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ _SAID = {
         "data": "结果是下面的数据。",
     },
 }
+_LONG_DECIMAL = re.compile(r"(?<![\w.])\d+\.\d{7,}(?!\.?\w)")
 _DATA_OPENS = re.compile(r"\[\s*\{\s*\"|\{\s*\"")
 _DATA_MAY_OPEN = re.compile(r"(?:\[\s*)?(?:\{\s*)?")
 _DATA_FENCE = re.compile(r"\s*(?:```(?:json)?\s*)?")
@@ -196,5 +198,13 @@ def plain(text: str, language: Language = "en") -> str:
     text = re.sub(r"^\s*(?:#{1,6}\s+|>\s?|[-*+•]\s+|\d+[.)]\s+)", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*[-*_]{3,}\s*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"</?[a-zA-Z][^>]{0,80}>", "", text)
+    text = _LONG_DECIMAL.sub(lambda m: _sayable(m.group()), text)
     text = re.sub(r"\s+", " ", text).strip()
     return re.sub(r" (?=[.,;:!?。，；：！？])|(?<=[\u3400-\u9fff]) (?=\S)|(?<=\S) (?=[\u3400-\u9fff])", "", text)
+
+
+def _sayable(number: str) -> str:
+    """A long decimal as somebody would say it: four decimals, or more where they would all be zero."""
+    value = float(number)
+    leading = -math.floor(math.log10(value)) if value else 0
+    return f"{value:.{max(4, leading + 3)}f}".rstrip("0").rstrip(".")

@@ -13,7 +13,8 @@ OPENING, CLOSING = "<tool_call>", "</tool_call>"
 
 @dataclass
 class ToolCallParser:
-    """Streamed answer text → answer text and tool calls. A call that is not valid JSON stays text.
+    """Streamed answer text → answer text and tool calls. A call that cannot be read has no name, and what was written
+    as its arguments.
 
     offered: whether the model was offered tools; if not, everything is text.
     """
@@ -47,17 +48,19 @@ class ToolCallParser:
         return out
 
     def finish(self) -> list[str | ToolCall]:
-        rest = (OPENING if self._inside else "") + self._pending
+        rest, inside = self._pending, self._inside
         self._pending, self._inside = "", False
+        if inside:
+            return [self._call(rest)]
         return [rest] if rest and not (self.calls and not rest.strip()) else []
 
-    def _call(self, text: str) -> str | ToolCall:
+    def _call(self, text: str) -> ToolCall:
+        self.calls += 1
         try:
             call = json.loads(text)
             name, arguments = call["name"], call["arguments"]
             if not isinstance(name, str) or not isinstance(arguments, dict):
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
-            return f"{OPENING}{text}{CLOSING}"
-        self.calls += 1
+            return ToolCall(f"call_{self.calls}", "", text.strip())
         return ToolCall(f"call_{self.calls}", name, json.dumps(arguments, ensure_ascii=False))

@@ -7,6 +7,9 @@ offered tool here, programs in the text of the answer in `reasoning.math_tool`.
 from __future__ import annotations
 
 import contextlib
+import json
+import math
+import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -19,8 +22,11 @@ from reasoning.tools.python_tool import PYTHON_TOOL, PythonTool
 from reasoning.tools.supervisor import ToolResult
 
 MOST_ROUNDS = 6
+MOST_UNREADABLE = 2
+"""Rounds in which nothing that the model asks for can be read: told once, it may try again."""
 # What of a long output the model still reads: the end, where results are printed.
 OUTPUT_CHARS = 2000
+_FLOAT = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e[+-]?\d+)?(?!\.?\w)")
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,15 @@ class Convention(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class OfferedTool:
-    """The Python tool is offered as a tool, called by name, and answered in messages of its own."""
+    """The Python tool is offered as a tool, called by name, and answered in messages of its own.
 
-    rounds = MOST_ROUNDS
+    digits: to how many the model reads inexact numbers of its output, 0 for all.
+    """
+
+    digits: int = 0
+    rounds: int = MOST_ROUNDS
 
     def options(self, options: Options, last: bool) -> Options:
         return options if last else replace(options, tools=(*options.tools, PYTHON_TOOL))
@@ -93,9 +104,13 @@ class OfferedTool:
     def go_on(
         self, asked: list[Message], said: Round, results: list[ToolResult], continues: bool
     ) -> tuple[list[Message], str]:
-        called = Message("assistant", (said.answer,), said.reasoning, tuple(said.calls))
+        # A call that cannot be read would spoil the template, or make a server refuse the conversation.
+        calls = tuple(
+            one if readable(one) else replace(one, name=PYTHON_TOOL.name, arguments="{}") for one in said.calls
+        )
+        called = Message("assistant", (said.answer,), said.reasoning, calls)
         outputs = [
-            Message("tool", (output(result),), tool_call_id=call.id)
+            Message("tool", (output(result, self.digits),), tool_call_id=call.id)
             for call, result in zip(said.calls, results, strict=True)
         ]
         return [*asked, called, *outputs], ""
@@ -120,7 +135,7 @@ def answer(
 def _rounds(
     backend: Backend, tool: PythonTool, asked: list[Message], options: Options, convention: Convention
 ) -> Generator[Event | ToolDone]:
-    spent, told = Usage(0, 0), False
+    spent, told, unreadable = Usage(0, 0), False, 0
     for number in range(convention.rounds + 1):
         last = number == convention.rounds
         said, done = Round(number), None
@@ -140,6 +155,10 @@ def _rounds(
             done = Done("error", truncated=True, error=str(error))
         assert done is not None, "a backend ends in Done"
         wanted = [] if last or done.truncated else convention.wanted(said)
+        unreadable += bool(said.calls) and not any(map(readable, said.calls))
+        if said.calls and not done.truncated and (last or unreadable == MOST_UNREADABLE):
+            why = "asked for its tool in a form that cannot be read" if unreadable else "asked for its tool without end"
+            wanted, done = [], Done("error", truncated=True, error=f"it {why}: ask again, or choose another model")
         results = []
         try:
             for call in wanted:
@@ -163,12 +182,39 @@ def _stream(backend: Backend, asked: list[Message], options: Options) -> Generat
 
 
 def _run(tool: PythonTool, call: ToolCall, options: Options) -> ToolResult:
+    if not call.name:
+        return ToolResult(
+            "error", error='the call cannot be read: write {"name": "python", "arguments": {"code": "…"}}'
+        )
     if call.name != PYTHON_TOOL.name:
         return ToolResult("error", error=f"there is no tool {call.name!r}: only {PYTHON_TOOL.name} is offered")
     return tool.call(call.arguments, options.cancellation)
 
 
-def output(result: ToolResult) -> str:
-    """What a model reads of a program's output."""
+def readable(call: ToolCall) -> bool:
+    """Whether it names a tool and its arguments are a JSON object."""
+    try:
+        return bool(call.name) and isinstance(json.loads(call.arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def output(result: ToolResult, digits: int = 0) -> str:
+    """What a model reads of a program's output. digits: see OfferedTool."""
     text = result.for_model()
+    if digits:
+        text = _FLOAT.sub(lambda found: _rounded(found.group(), digits), text)
     return text if len(text) <= OUTPUT_CHARS else "[…]\n" + text[-OUTPUT_CHARS:]
+
+
+def _rounded(number: str, digits: int) -> str:
+    """A number as Python prints one that binary digits cannot tell exactly, cut to `digits` significant decimal ones,
+    and no fewer than four behind the point; any other stays as it is."""
+    mantissa = number.lower().partition("e")[0]
+    if not 15 <= len(mantissa.lstrip("-0.").replace(".", "")) <= 17:
+        return number
+    value = float(number)
+    if "e" in number.lower():
+        return f"{value:.{digits - 1}e}"
+    decimals = max(4, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}".rstrip("0").rstrip(".")

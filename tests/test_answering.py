@@ -196,6 +196,33 @@ def test_a_backend_that_fails_before_its_first_word_is_replaced_and_the_user_is_
     assert conversation.turns[-1].ids == alone.turns[-1].ids
 
 
+@pytest.mark.parametrize(
+    ("done", "why"),
+    [
+        (Done("error", truncated=True, error="the connection was lost."), "the connection was lost"),
+        (Done("length", truncated=True), "its thoughts reached the limit of tokens"),
+        (Done("loop", truncated=True), "its thoughts went round in circles"),
+        (Done("stop"), "it ended without an answer"),
+    ],
+)
+def test_a_backend_that_thinks_and_never_answers_is_replaced_and_its_thoughts_are_kept(
+    checkpoint: Checkpoint, done: Done, why: str
+) -> None:
+    def thinks(options: Options) -> Iterator[Any]:
+        yield ReasoningDelta("Hm.")
+        yield done
+
+    events = list(answering(Scripted(thinks)).respond(asked(checkpoint), OPTIONS))
+    routes = [event.route for event in of(Routed, events)]
+    assert [one.backend for one in routes] == ["scripted", "thinker"]
+    assert f"does not answer ({why})" in routes[1].reason
+    assert events[-1].text == list(asked(checkpoint).respond(OPTIONS))[-1].text  # type: ignore[union-attr]
+    gathered = Gathered()
+    for event in events:
+        gathered.take(event)
+    assert gathered.fields()["reasoning"]["text"] == "Hm." and "model" not in gathered.fields()
+
+
 def test_a_backend_that_breaks_off_keeps_what_it_said_and_says_so(checkpoint: Checkpoint) -> None:
     def cut(options: Options) -> Iterator[Any]:
         yield AnswerDelta("It is ")
@@ -311,6 +338,56 @@ def test_two_calls_at_once_are_both_answered(checkpoint: Checkpoint) -> None:
     assert (
         [call.id for call in called.tool_calls] == [first.tool_call_id, second.tool_call_id] == ["call_1_1", "call_1_2"]
     )
+
+
+def asks_badly(name: str, arguments: str) -> Callable[[Options], Iterator[Any]]:
+    def stream(options: Options) -> Iterator[Any]:
+        yield ToolCall("x", name, arguments)
+        yield Done("tool_calls")
+
+    return stream
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("", ""), ("", '{"code": "1"}'), ("python", "{oops"), ("python", "3")])
+def test_a_call_that_cannot_be_read_is_told_and_may_be_made_once_more(
+    checkpoint: Checkpoint, name: str, arguments: str
+) -> None:
+    bad = asks_badly(name, arguments)
+    backend = Scripted(bad, calls("print(1)"), says("9.8.", thinks=""))
+    events = list(answering(backend, FakePython()).respond(asked(checkpoint), OPTIONS))
+    assert events[-1].text == "9.8." and len(of(Routed, events)) == 1  # type: ignore[union-attr]
+    *_, called, told = backend.asked[1]
+    assert [(one.name, one.arguments) for one in called.tool_calls] == [("python", "{}")], "as any server takes it"
+    assert '{"code": "…"}' in told.text
+    backend = Scripted(bad, bad, says("never asked"))
+    events = list(answering(backend, FakePython()).respond(asked(checkpoint), OPTIONS))
+    assert len(backend.asked) == 2
+    assert "in a form that cannot be read" in of(Routed, events)[-1].route.reason
+    assert events[-1].text == list(asked(checkpoint).respond(OPTIONS))[-1].text  # type: ignore[union-attr]
+
+
+def test_a_model_that_asks_for_its_tool_even_where_none_is_offered_is_replaced(checkpoint: Checkpoint) -> None:
+    backend = Scripted(*[calls("print(1)")] * 20)
+    events = list(answering(backend, FakePython()).respond(asked(checkpoint), OPTIONS))
+    assert len(backend.asked) == tool_loop.MOST_ROUNDS + 1
+    assert "asked for its tool without end" in of(Routed, events)[-1].route.reason
+
+
+@pytest.mark.parametrize(
+    ("printed", "read"),
+    [
+        ("3.6666666666666665", "3.66667"),
+        ("x = -33.333333333333336.", "x = -33.3333."),
+        ("[0.30000000000000004, 1234567.1234567891]", "[0.3, 1234567.1235]"),
+        ("0.0012345678901234567 1.4285714285714286e-05", "0.00123457 1.42857e-05"),
+        ("3.14159265358979323846 2.5 v1.2.3333333333333333", "3.14159265358979323846 2.5 v1.2.3333333333333333"),
+        ("1000000000000000000 3.6667", "1000000000000000000 3.6667"),
+    ],
+)
+def test_a_family_that_copies_few_digits_reads_inexact_numbers_cut(printed: str, read: str) -> None:
+    result = ToolResult("ok", stdout=printed)
+    assert tool_loop.output(result, digits=6) == read
+    assert tool_loop.output(result) == printed
 
 
 def test_tool_rounds_end_and_unknown_tools_are_answered() -> None:

@@ -7,6 +7,7 @@ loading, prompting, decoding and tools.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,8 @@ def answered(
 ) -> tuple[str, str, list[tool_loop.ToolDone], list[Any]]:
     """(answer, thoughts, programs, all events) to the last of `turns`, questions and answers in turn."""
     messages = [Message("assistant" if index % 2 else "user", (text,)) for index, text in enumerate(turns)]
-    events = list(tool_loop.answer(backend, PythonTool(), messages, Options(max_tokens=600, **options)))
+    offered = tool_loop.OfferedTool(backend.model.profile.tool_digits)
+    events = list(tool_loop.answer(backend, PythonTool(), messages, Options(max_tokens=600, **options), offered))
     assert isinstance(events[-1], Done)
     text = "".join(event.text for event in events if isinstance(event, AnswerDelta))
     thought = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
@@ -110,6 +112,16 @@ def test_unseen_problems_are_solved_with_the_tool_and_every_expert_is_used(backe
     assert len(UNSEEN) - len(wrong) >= LEAST_RIGHT, wrong
     experts = backend.model.text_config.num_experts
     assert all(len(counts) == experts for counts in used), "a dead expert"
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [("Solve 3x + 7 = 18.", "3.66667"), ("A train goes 100 km in 3 hours. How fast is it?", "33.3333")],
+)
+def test_results_without_end_are_said_with_few_digits(backend: LocalBackend, question: str, said: str) -> None:
+    text, _, programs, _ = answered(backend, question)
+    assert re.search(r"\d\.\d{12}", programs[0].result.stdout)
+    assert re.findall(r"\d+\.\d+", text) == [said]
 
 
 def test_earlier_questions_do_not_disturb_it(backend: LocalBackend) -> None:

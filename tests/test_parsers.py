@@ -50,7 +50,7 @@ def test_an_answer_ends_at_a_stop_text(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
-def test_tool_calls_in_text_are_found_and_broken_ones_stay_text(size: int) -> None:
+def test_tool_calls_in_text_are_found_and_broken_ones_have_no_name(size: int) -> None:
     def parsed(text: str) -> list[str | ToolCall]:
         parser = ToolCallParser()
         parts = [part for piece in cut(text, size) for part in parser.push(piece)] + parser.finish()
@@ -59,5 +59,8 @@ def test_tool_calls_in_text_are_found_and_broken_ones_stay_text(size: int) -> No
 
     call = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
     assert parsed(f"Let me add. {call}") == ["Let me add. ", ToolCall("call_1", "add", '{"a": 1}')]
-    assert parsed("<tool_call>{oops}</tool_call>") == ["<tool_call>{oops}</tool_call>"]
-    assert parsed("a <tool_call>{") == ["a <tool_call>{"]
+    assert parsed(call.removesuffix("</tool_call>")) == ["", ToolCall("call_1", "add", '{"a": 1}')]
+    assert parsed("<tool_call>{oops}</tool_call>") == ["", ToolCall("call_1", "", "{oops}")]
+    assert parsed("<tool_call>\n</tool_call>") == ["", ToolCall("call_1", "", "")]
+    assert parsed("a <tool_call>{") == ["a ", ToolCall("call_1", "", "{")]
+    assert ToolCallParser(offered=False).push(call) == [call]

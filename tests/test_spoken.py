@@ -72,7 +72,10 @@ BOXES = '[{"bbox_2d": [1, 2, 30, 40], "label": "frog ] \\"x\\""}]'
         (BOXES, ["I have marked it in the picture."]),
         (f"```json\n{BOXES}\n```", ["I have marked it in the picture."]),
         (BOXES[:40], ["I have marked it in the picture."]),
-        (f" {BOXES}\n\nThe frog is green. It sits.", ["I have marked it in the picture.", "The frog is green.", "It sits."]),
+        (
+            f" {BOXES}\n\nThe frog is green. It sits.",
+            ["I have marked it in the picture.", "The frog is green.", "It sits."],
+        ),
         (f"{BOXES}\n```python\nx\n```", ["I have marked it in the picture.", "Here is the code."]),
         ('{"total": 3.5}', ["Here is the answer as data."]),
         ("[1, 2] is a list.", ["[1, 2] is a list."]),
@@ -139,6 +142,19 @@ def test_markdown_leaves_only_words() -> None:
         plain("- *one* and _two_ but snake_case_name and 2 * 3 * 4") == "one and two but snake_case_name and 2 * 3 * 4"
     )
     assert plain(r"The answer is \boxed{9.8}.") == "The answer is 9.8."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x is 3.6666666666666665.", "x is 3.6667."),
+        ("It is 0.0000123456789, or $1/0.30000000001$.", "It is 0.00001235, or 1 over 0.3."),
+        ("Pi is 3.14159, version 1.2.33333333 of 1.23456789a.", "Pi is 3.14159, version 1.2.33333333 of 1.23456789a."),
+        ("It costs 2.00000000 in all.", "It costs 2 in all."),
+    ],
+)
+def test_nobody_hears_more_digits_than_can_be_followed(text: str, said: str) -> None:
+    assert plain(text) == said
 
 
 @settings(max_examples=80, deadline=None)
