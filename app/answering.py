@@ -1,7 +1,7 @@
 """One answer, whoever gives it: the router decides; a backend's text is shown as it comes and said by the Thinker and
 the Talker sentence by sentence, or the Thinker answers itself, also when the backend fails before its first word.
 
-    request → route ─┬→ Thinker ───────────────────────────────────────→ text, speech
+    request (its words, where it was spoken) → route ─┬→ Thinker ───────────────────────────────────────→ text, speech
                      └→ backend (a thread) ─┬→ reasoning, text, tool calls → shown at once
                                             └→ spoken sentences → Script → Thinker reads → Talker → speech
 """
@@ -9,6 +9,7 @@ the Talker sentence by sentence, or the Thinker answers itself, also when the ba
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,11 +23,21 @@ from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip, Picture
 from multimodal.prompt import Turn
 from reasoning.boxes import Sight
-from reasoning.router import THINKER, Asked, Medium, Request, Route, Thresholds, route
+from reasoning.reason import Reason
+from reasoning.router import AUTO, THINKER, Asked, Medium, Request, Route, Thresholds, route
 from reasoning.tools.python_tool import PythonTool
 from streaming.events import Aside, ResponseDone, ScriptedEvent, TextDelta
 from streaming.script import Script
 from streaming.session import Conversation, ResponseOptions
+from streaming.transcription import Transcribed, write_down
+
+log = logging.getLogger(__name__)
+
+SURE = 0.8
+"""From which sureness on words that were spoken decide that somebody answers who has not heard them
+(`benchmarks.spoken_routing`)."""
+MOST_SPOKEN_SEC = 30.0
+"""A longer sound is hardly a question that somebody asks aloud."""
 
 
 @dataclass
@@ -40,14 +51,22 @@ class Answering:
     thresholds: Thresholds = Thresholds()
     clock: Callable[[], float] = field(default=time.monotonic)
 
-    def route(self, turn: Turn, earlier: Sequence[Turn], choice: str) -> Route:
-        """Decide who answers `turn`."""
+    def route(self, turn: Turn, earlier: Sequence[Turn], choice: str, sureness: float = 1.0) -> Route:
+        """Decide who answers `turn`. sureness: on its words, where they were spoken."""
         asked = []
         for one in earlier:
             if one.role == "user" and (text := _text(one)):
                 asked.append(Asked(text, route(Request(text, _media(one), tuple(asked[-1:])), self.thresholds).heavy))
         request = Request(_text(turn), _media(turn), tuple(asked[-2:]), choice, self.backends.available())
-        return route(request, self.thresholds)
+        decided = route(request, self.thresholds)
+        if choice == AUTO and decided.backend != THINKER and sureness < SURE:
+            unclear = Reason.of("unclear", name=decided.backend)
+            return replace(decided, backend=THINKER, why=unclear, confidence=sureness)
+        return decided
+
+    def listens(self, choice: str) -> bool:
+        """Whether the words of a spoken question may decide who answers it."""
+        return choice != THINKER and any(one.ready for one in self.backends.available())
 
     def sight(self, backend: str, checkpoint: Checkpoint) -> Sight | None:
         """How whoever answered counts in pictures; None for one that gives no places."""
@@ -58,15 +77,19 @@ class Answering:
     def respond(
         self, conversation: Conversation, options: ResponseOptions, choice: str = "auto", shown: Sequence[Turn] = ()
     ) -> Iterator[Told]:
-        """Answer the last turn of `conversation`. Yields the session's events and what the backend tells, and one
-        ResponseDone at the end, whose text is what was shown. Closing the iterator, or `conversation.cancel`, stops
-        everything.
+        """Answer the last turn of `conversation`. Yields the words of a question that was only spoken, where they may
+        decide who answers, the session's events and what the backend tells, and one ResponseDone at the end, whose text
+        is what was shown. Closing the iterator, or `conversation.cancel`, stops everything.
 
         shown: the earlier turns as people saw them, where the conversation holds only what was said.
         """
         turn = conversation.turns[-1]
         earlier = list(shown) or conversation.turns[:-1]
-        decided = self.route(turn, earlier, choice)
+        sureness = 1.0
+        if (words := self._words(conversation, choice)) is not None:
+            yield words
+            turn, sureness = Turn("user", (words.text,)), words.sureness
+        decided = self.route(turn, earlier, choice, sureness)
         yield Routed(decided)
         if decided.backend == THINKER:
             yield from conversation.respond(options)
@@ -83,6 +106,19 @@ class Answering:
                     yield replace(event, text=text)
                 elif not (by_backend and isinstance(event, TextDelta)):
                     yield event
+
+    def _words(self, conversation: Conversation, choice: str) -> Transcribed | None:
+        """What the last turn says, where it is one sound and nothing else."""
+        content = conversation.turns[-1].content
+        clip = content[0] if len(content) == 1 else None
+        if not isinstance(clip, AudioClip) or clip.duration_sec > MOST_SPOKEN_SEC or not self.listens(choice):
+            return None
+        begun = conversation.generation
+        try:
+            return write_down(conversation.checkpoint, clip, lambda: conversation.generation == begun)
+        except RuntimeError:
+            log.exception("a spoken question could not be written down")
+            return None
 
     def read_out(
         self, conversation: Conversation, options: ResponseOptions, decided: Route, turns: Sequence[Turn]

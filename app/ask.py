@@ -24,6 +24,7 @@ from multimodal.prompt import Turn
 from reasoning.boxes import Size
 from reasoning.router import THINKER, Route
 from streaming.events import ResponseDone, SpeechChunk, TextDelta
+from streaming.transcription import Transcribed
 
 MOST_TEXT_BYTES = 1_000_000
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -156,6 +157,8 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                 if event.route.backend != THINKER or event.route.heavy:
                     _note(f"{event.route.backend}: {event.route.reason}")
                 said.routes.append(event.route)
+            elif isinstance(event, Transcribed):
+                _note(f"heard: “{event.text}”")
             elif isinstance(event, Reasoning):
                 said.reasoning += event.text
                 sys.stderr.write(_printable(event.text, sys.stderr))

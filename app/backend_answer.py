@@ -28,6 +28,7 @@ from reasoning.backend import (
 )
 from reasoning.errors import BackendError, ToolUnavailable
 from reasoning.messages import Message, ToolCall
+from reasoning.reason import Reason
 from reasoning.router import Route, fall_back
 from reasoning.spoken import SpokenText
 from reasoning.tool_loop import OfferedTool
@@ -42,11 +43,6 @@ LEAST_TOKENS = 1024
 """What a backend may write at least, whatever the Thinker may: its thoughts and programs count, too."""
 MOST_HISTORY = 12
 """Earlier turns that a backend is told: what a short follow-up leans on."""
-_NO_ANSWER = {
-    "stop": "it ended without an answer",
-    "length": "its thoughts reached the limit of tokens",
-    "loop": "its thoughts went round in circles",
-}
 
 
 class BackendAnswer:
@@ -84,11 +80,12 @@ class BackendAnswer:
             log.exception("a backend failed")
             self._fall_back(f"it failed with {type(error).__name__}; the log has the details")
 
-    def _fall_back(self, why: str) -> None:
-        if self.shown:
-            self._end(Usage(0, 0), truncated=True, error=why)
+    def _fall_back(self, problem: str | Reason) -> None:
+        if self.shown.strip():
+            error = problem if isinstance(problem, str) else problem.said()
+            self._end(Usage(0, 0), truncated=True, error=error)
             return
-        self.script.tell(Routed(fall_back(self.decided, why)))
+        self.script.tell(Routed(fall_back(self.decided, problem)))
         self.script.give_up()
 
     def _answer(self) -> None:
@@ -133,7 +130,9 @@ class BackendAnswer:
             elif isinstance(event, Done):
                 done = event
         if not self.shown.strip() and done.finish_reason != "cancelled":
-            raise BackendError(done.error or _NO_ANSWER.get(done.finish_reason, _NO_ANSWER["stop"]))
+            ended = done.finish_reason if done.finish_reason in ("length", "loop") else "stop"
+            self._fall_back(done.error or Reason(f"ended-{ended}"))
+            return
         self._say(spoken.finish(), len(self.shown))
         self._end(usage, done.truncated, done.error, (thought_until - begun) * 1000)
 

@@ -45,7 +45,8 @@ def route(
         history = (Asked(after, decide(Request(after, available=backends), thresholds).heavy),)
     decided = decide(Request(text, cast(tuple[Medium, ...], attachments), history, choice, backends), thresholds)
     if as_json:
-        typer.echo(json.dumps(asdict(decided), ensure_ascii=False))
+        told = {name: value for name, value in asdict(decided).items() if name != "why"}
+        typer.echo(json.dumps(told | {"reason": decided.reason}, ensure_ascii=False))
     else:
         print_route(decided, Console())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reasoning.backend import Usage
 from reasoning.router import Route
 from streaming.events import Event, TextDelta
+from streaming.transcription import Transcribed
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Said:
     shown: int
 
 
-Told = Event | Routed | Reasoning | Tool | ExpertUse | Answered | Said
+Told = Event | Transcribed | Routed | Reasoning | Tool | ExpertUse | Answered | Said
 
 
 def shown_after(shown: str, told: object) -> str:

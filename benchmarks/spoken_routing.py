@@ -1,6 +1,6 @@
 """Whether spoken questions go where typed ones go: questions in synthetic voices are written down by the model and
 routed by its words. Prints one JSON line: how many light ones would have left the Thinker, with and without
-`app.realtime.routing.SURE`, and how many heavy ones went to the backend.
+`app.answering.SURE`, and how many heavy ones went to the backend.
 
     python -m benchmarks.spoken_routing [--model NAME|FOLDER] [--voices awb,slt,kal16,rms]
 
@@ -15,7 +15,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from app.realtime.routing import SURE
+from app.answering import SURE
 from benchmarks.report import hardware, print_line
 from multimodal.checkpoint import BUILT_IN, load
 from reasoning.router import THINKER, Available, Request, route

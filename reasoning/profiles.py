@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from multimodal.sampler import Sampling
 from reasoning.errors import ProfileError
-from reasoning.router import Language, Role
+from reasoning.formula import Language
+from reasoning.router import Role
 
 TABLE = Path(__file__).with_name("profiles.toml")
 Coordinates = Literal["none", "resized", "grid-1000"]

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reasoning.features import DOMAINS, FOLLOW_UP, FOLLOW_UP_CHARS, GROUNDING, READING, Domain, Features, read_features
+from reasoning.formula import Language
+from reasoning.reason import Reason
 
 THINKER = "thinker"
 AUTO = "auto"
 Role = Literal["reasoning", "mathematics", "code", "vision", "grounding", "documents"]
 Medium = Literal["image", "audio", "video"]
-Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Available:
     problem: str = ""
 
     @property
-    def lack(self) -> str:
-        """Why it is not asked, as the end of a sentence."""
-        return f"cannot be asked ({self.problem.rstrip('.')})" if self.problem else "is not reachable"
+    def lack(self) -> Reason:
+        """Why it is not asked."""
+        if self.problem:
+            return Reason.of("not-asked", name=self.name, problem=self.problem.rstrip("."))
+        return Reason.of("not-reached", name=self.name)
 
     def reads(self, language: Language) -> bool:
         return not self.languages or language in self.languages
@@ -87,20 +90,24 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Route:
-    """backend: "thinker" or a configured backend's name. reason: one sentence for the user.
+    """backend: "thinker" or a configured backend's name. why: one sentence for the user; reason: in English.
 
     confidence: 0.5…1, how far the decision is from the other side. heavy: whether the text asks for heavy reasoning,
     whoever answers. features: what each feature added to the score.
     """
 
     backend: str
-    reason: str
+    why: Reason
     confidence: float
     heavy: bool
     score: float
     domain: Domain | None
     language: Language
     features: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        return self.why.said()
 
 
 def route(request: Request, thresholds: Thresholds = Thresholds()) -> Route:
@@ -117,18 +124,19 @@ def route(request: Request, thresholds: Thresholds = Thresholds()) -> Route:
     heavy = score >= thresholds.heavy and not media
     distance = abs(score - (thresholds.visual if media else thresholds.heavy))
     confidence = 1 / (1 + math.exp(-thresholds.steepness * distance))
-    backend, reason = _choose(request, read, domain, score, heavy, thresholds)
+    backend, why = _choose(request, read, domain, score, heavy, thresholds)
     if request.choice != AUTO and backend == request.choice:
         confidence = 1.0
-    return Route(backend, reason, confidence, heavy, score, domain, _language(read), scores)
+    return Route(backend, why, confidence, heavy, score, domain, _language(read), scores)
 
 
-def fall_back(decided: Route, why: str) -> Route:
+def fall_back(decided: Route, problem: str | Reason) -> Route:
     """The route after its backend failed before its first word: the Thinker answers, and the user is told.
 
-    why: the failure in one line, as the backend's error says it."""
-    reason = f"{decided.backend} does not answer ({why.rstrip('.')}), so the model that listens also answers"
-    return Route(THINKER, reason, 1.0, decided.heavy, decided.score, decided.domain, decided.language, decided.features)
+    problem: the failure in one line, as the backend's error says it."""
+    problem = problem.rstrip(".") if isinstance(problem, str) else problem
+    why = Reason.of("gave-up", name=decided.backend, problem=problem)
+    return replace(decided, backend=THINKER, why=why, confidence=1.0)
 
 
 def _follows_up(request: Request) -> bool:
@@ -149,73 +157,73 @@ def _total(scores: Mapping[str, float], domain: Domain | None, thresholds: Thres
 
 def _choose(
     request: Request, read: Features, domain: Domain | None, score: float, heavy: bool, thresholds: Thresholds
-) -> tuple[str, str]:
+) -> tuple[str, Reason]:
     if request.choice == THINKER:
-        return THINKER, "you chose the model that listens"
+        return THINKER, Reason("chosen-thinker")
     if request.choice != AUTO:
         return _chosen(request)
     if "audio" in request.attachments or "video" in request.attachments:
-        return THINKER, "only the model that listens and watches can take sound and video"
+        return THINKER, Reason("hears")
     if request.attachments:
         return _visual(request, score, thresholds)
     why = _why(read, domain, score, thresholds)
     if not heavy:
-        return THINKER, f"{why}, so the model that listens answers"
+        return THINKER, Reason.of("light", why=why)
     roles: tuple[Role, ...] = ("reasoning",)
     if domain in ("mathematics", "code"):
         roles = ("mathematics" if domain == "mathematics" else "code", "reasoning")
     for role in roles:
         for one in request.available:
             if one.ready and role in one.roles and one.reads(_language(read)):
-                return one.name, f"{why}, so {one.name} reasons about it"
+                return one.name, Reason.of("heavy", why=why, name=one.name)
     suited = [one for one in request.available if set(roles) & one.roles]
-    lack = "no reasoning backend is configured"
+    lack = Reason("none-configured")
     if suited:
-        lack = f"{suited[0].name} " + ("does not read this language" if suited[0].ready else suited[0].lack)
-    return THINKER, f"{why}, but {lack}, so the model that listens answers"
+        lack = Reason.of("other-language", name=suited[0].name) if suited[0].ready else suited[0].lack
+    return THINKER, Reason.of("heavy-alone", why=why, lack=lack)
 
 
 def _language(read: Features) -> Language:
     return "zh" if read.chinese else "en"
 
 
-def _chosen(request: Request) -> tuple[str, str]:
+def _chosen(request: Request) -> tuple[str, Reason]:
     one = next((one for one in request.available if one.name == request.choice), None)
     if one is None:
         names = ", ".join([THINKER, *(known.name for known in request.available)])
-        return THINKER, f"there is no backend named {request.choice} (choose one of {names}), so the Thinker answers"
+        return THINKER, Reason.of("chosen-unknown", name=request.choice, names=names)
     if not one.ready:
-        return THINKER, f"{one.name} {one.lack}, so the model that listens answers"
+        return THINKER, Reason.of("chosen-lacks", lack=one.lack)
     if request.attachments and not (one.sees and set(request.attachments) == {"image"}):
-        return THINKER, f"{one.name} cannot take what is attached, so the model that listens and watches answers"
-    return one.name, f"you chose {one.name}"
+        return THINKER, Reason.of("chosen-blind", name=one.name)
+    return one.name, Reason.of("chosen", name=one.name)
 
 
-def _visual(request: Request, score: float, thresholds: Thresholds) -> tuple[str, str]:
+def _visual(request: Request, score: float, thresholds: Thresholds) -> tuple[str, Reason]:
     able = [one for one in request.available if one.ready and one.sees]
     if GROUNDING.search(request.text.lower()):
         one = next((one for one in able if "grounding" in one.roles), None)
         if one:
-            return one.name, f"the question asks for a place in the picture, so {one.name} points it out"
+            return one.name, Reason.of("points", name=one.name)
     if READING.search(request.text.lower()):
         one = next((one for one in able if "documents" in one.roles), None)
         if one:
-            return one.name, f"the question asks for what is written in the picture, so {one.name} reads it"
+            return one.name, Reason.of("reads", name=one.name)
     if score >= thresholds.visual:
         one = next((one for one in able if "vision" in one.roles), None)
         if one:
-            return one.name, f"the picture has to be reasoned about, so {one.name} looks at it"
-        return THINKER, "the picture has to be reasoned about, but no visual reasoning backend is configured"
-    return THINKER, "it is about what can be seen, so the model that sees answers"
+            return one.name, Reason.of("looks", name=one.name)
+        return THINKER, Reason("looks-alone")
+    return THINKER, Reason("sees")
 
 
-def _why(read: Features, domain: Domain | None, score: float, thresholds: Thresholds) -> str:
+def _why(read: Features, domain: Domain | None, score: float, thresholds: Thresholds) -> Reason:
     against = [name for name, value in read.scores.items() if value < 0]
     if score < thresholds.heavy:
         if against and domain:
-            return f"it mentions {domain} but is a matter of {against[0]}"
-        return f"hardly anything in it asks for {domain}" if domain else "nothing in it asks for long reasoning"
+            return Reason.of("mentions", subject=Reason(domain), other=Reason(against[0]))
+        return Reason.of("asks-hardly", subject=Reason(domain)) if domain else Reason("asks-nothing")
     words = list(dict.fromkeys(read.found.get(domain, ()) if domain else ()))[:3]
     shown = ", ".join(f"“{word[:24]}”" for word in words)
-    subject = domain or ("careful thought" if "think" in read.scores else "going on with the last problem")
-    return f"it asks for {subject}" + (f" ({shown})" if shown else "")
+    subject = Reason(domain or ("thought" if "think" in read.scores else "last-problem"))
+    return Reason.of("asks-in-words", subject=subject, words=shown) if shown else Reason.of("asks", subject=subject)

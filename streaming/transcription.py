@@ -1,7 +1,8 @@
 """What was said in a spoken turn, written down by the model that answers it, beside the answer.
 
-Either of a turn that is over (`transcribe`), or of one that is being spoken (`Transcription`): its sound is encoded
-once for both, and read here piece by piece as it comes, so that only the writing is left to do when the user stops.
+Either of a turn that is over (`transcribe`, `write_down`), or of one that is being spoken (`Transcription`): its sound
+is encoded once for both, and read here piece by piece as it comes, so that only the writing is left to do when the
+user stops.
 """
 
 from __future__ import annotations
@@ -74,6 +75,17 @@ def transcribe(checkpoint: Checkpoint, clip: AudioClip, wanted: Callable[[], boo
     for piece in _written(conversation, clip.duration_sec, wanted):
         if isinstance(piece, str):
             yield piece
+
+
+def write_down(checkpoint: Checkpoint, clip: AudioClip, wanted: Callable[[], bool]) -> Transcribed | None:
+    """The words of a sound; None where they are not `wanted` any more. Raises RuntimeError where the model failed."""
+    conversation = Conversation(checkpoint)
+    conversation.append(Turn("user", (clip, PROMPT)))
+    *pieces, done = _written(conversation, clip.duration_sec, wanted)
+    assert isinstance(done, ResponseDone)
+    if done.status == "cancelled":
+        return None
+    return Transcribed("".join(map(str, pieces)).strip(), done.sureness or 0.0)
 
 
 def _written(

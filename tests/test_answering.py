@@ -22,6 +22,7 @@ from app.told import Answered, ExpertUse, Reasoning, Routed, Tool
 from app.web.told import MOST_TOKENS
 from app.web.told import Told as Gathered
 from multimodal.checkpoint import Checkpoint, load
+from multimodal.media import AudioClip
 from multimodal.prompt import Turn
 from reasoning import tool_loop
 from reasoning.backend import AnswerDelta, Done, Options, ReasoningDelta, Usage
@@ -33,6 +34,7 @@ from reasoning.tools.python_tool import PythonTool, ToolResult
 from streaming.events import ResponseDone, SpeechChunk, TextDelta
 from streaming.script import Script
 from streaming.session import Conversation, ResponseOptions
+from streaming.transcription import Transcribed
 from tests.family_checkpoints import write_checkpoint
 from tests.scripted_server import Reply, answer, chunk, scripted
 
@@ -129,6 +131,36 @@ def test_a_heavy_question_goes_to_the_backend_is_shown_and_spoken(checkpoint: Ch
     spoken = checkpoint.tokenizer.decode(last.ids)
     assert spoken == "9.8 is larger. It has x squared more."
     assert of(Answered, events)[0].spent == Usage(10, 5)
+
+
+@pytest.mark.parametrize(
+    ("sureness", "choice", "backend"),
+    [(0.9, "auto", "scripted"), (0.5, "auto", "thinker"), (0.5, "scripted", "scripted"), (0.9, "thinker", "thinker")],
+)
+def test_a_question_that_was_only_spoken_is_routed_by_its_words(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, sureness: float, choice: str, backend: str
+) -> None:
+    words = Transcribed(HEAVY, sureness)
+    monkeypatch.setattr("app.answering.write_down", lambda *_: words)
+    clip = AudioClip(np.zeros(16_000, np.float32), 16_000)
+    conversation = Conversation(checkpoint)
+    conversation.append(Turn("user", (clip,)))
+    scripted = Scripted(says("9.8."))
+    events = list(answering(scripted).respond(conversation, OPTIONS, choice))
+    assert of(Transcribed, events) == ([words] if choice != "thinker" else [])
+    assert [event.route.backend for event in of(Routed, events)] == [backend]
+    assert [message.text for asked in scripted.asked for message in asked] == [HEAVY] * (backend == "scripted")
+    assert conversation.turns[0].content == (clip,), "the Thinker remembers what it heard"
+
+
+def test_a_sound_with_words_beside_it_stays_with_the_thinker(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.answering.write_down", None)
+    conversation = Conversation(checkpoint)
+    conversation.append(Turn("user", (AudioClip(np.zeros(16_000, np.float32), 16_000), HEAVY)))
+    events = list(answering(Scripted()).respond(conversation, OPTIONS))
+    assert of(Routed, events)[0].route.backend == "thinker"
 
 
 def test_a_light_question_stays_with_the_thinker(checkpoint: Checkpoint) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from app.route import route as command
-from reasoning.features import READ_CHARS, read_features
+from reasoning.cues import load_cues
+from reasoning.features import DOMAINS, READ_CHARS, read_features
+from reasoning.formula import Language
+from reasoning.reason import TABLE, Reason
 from reasoning.router import AUTO, THINKER, Asked, Available, Request, Thresholds, fall_back, route
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -201,6 +206,32 @@ def test_the_route_command_explains_itself() -> None:
     assert told["backend"] == "big" and told["features"]["follow-up"] > 0
     assert "thinker" in said("What do you see?", "--attach", "image")
     assert CliRunner().invoke(app, ["x", "--attach", "smell"]).exit_code == 2
+
+
+def test_every_reason_is_said_in_every_language_with_the_same_values() -> None:
+    table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    values = {
+        language: {key: sorted(re.findall(r"{(\w+)}", sentence)) for key, sentence in sentences.items()}
+        for language, sentences in table.items()
+    }
+    assert set(values) == {"en", "zh"} and values["en"] == values["zh"]
+    assert {cue.feature for cue in load_cues() if cue.weight < 0} | {"statement", *DOMAINS} <= set(table["en"])
+    assert all(re.search(r"[\u3400-\u9fff]", sentence) for sentence in table["zh"].values())
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_prompt_s_reason_can_be_said(language: Language) -> None:
+    for row in PROMPTS:
+        said = route(Request(row["text"], available=ALL)).why.said(language)
+        assert said and "{" not in said.replace(row["text"], "") and said == said.strip()
+
+
+def test_a_reason_in_chinese_is_chinese_but_for_names_and_what_was_written() -> None:
+    english = Available("moe-nano", frozenset({"reasoning"}), languages=frozenset({"en"}))
+    decided = route(Request("证明根号2是无理数", available=(english,)))
+    assert decided.why.said("zh") == "问题涉及逻辑（“证明”），但 moe-nano 不懂这种语言，因此由聆听的模型回答"
+    instead = fall_back(decided, Reason("ended-length"))
+    assert instead.why.said("zh") == "thinker 没有作答（思考达到了词元上限），因此由聆听的模型回答"
 
 
 def test_the_router_needs_no_model_code() -> None:

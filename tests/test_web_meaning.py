@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Page, expect
 
 from app.config import BUILT_IN_MODELS
@@ -74,6 +76,25 @@ def test_what_is_asked_for_is_framed_where_it_stands(page: Page) -> None:
     down = max(0.0, min(box[3], FROG[3]) - max(box[1], FROG[1]))
     area = sum((one[2] - one[0]) * (one[3] - one[1]) for one in (box, FROG))
     assert across * down / (area - across * down) > 0.7
+
+
+def test_sounds_get_their_words_as_captions_and_a_tone_keeps_its_name(page: Page, tmp_path: Path) -> None:
+    tone = tmp_path / "tone.wav"
+    soundfile.write(tone, 0.3 * np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000), 16_000)
+    ask(page, "What is said here?", tone, SAMPLES / "how-many.wav")
+    captions = page.locator("figure.sound figcaption")
+    expect(captions).to_have_text(["tone.wav", "“How many objects are there?”"], timeout=60_000)
+    page.reload()
+    expect(captions).to_have_text(["tone.wav", "“How many objects are there?”"])
+
+
+def test_a_recorded_question_is_routed_by_its_words(page: Page) -> None:
+    ask(page, "", ROOT / "tests" / "spoken" / "what-is-twelve-plus-nine.wav")
+    asked, answered = kept(page)
+    assert asked["transcript"] == "What is 12 plus nine?"
+    assert answered["route"]["backend"] == "moe-nano" and "21" in answered["text"]
+    expect(page.locator("figure.sound figcaption")).to_have_text("“What is 12 plus nine?”")
+    expect(page.locator("h1")).to_have_text("What is 12 plus nine?")
 
 
 def test_what_is_said_aloud_can_be_understood(page: Page) -> None:

@@ -73,7 +73,8 @@ class Turn:
     ids: of a reply, the token ids it was written with, which mean something in `vocabulary` only.
     speech: of a reply, what was spoken. heard_ms: how much of it was played, None where nobody kept count.
     route, usage, timings_ms, places: as the answering side gave them; places are boxes and points in pixels of the
-    picture `places_of` (a digest). transcript: what was said in the sounds of the turn. unheard: the end of a spoken
+    picture `places_of` (a digest). transcript: what was said in the sounds of the turn, of several a line
+    each. unheard: the end of a spoken
     reply that was written and never heard; the text before it is what the model remembers. reasoning: {"text", "ms"}
     of a model that thought before it answered. inspection: how the turn was laid out and made, see app.web.inspection.
     """
@@ -105,6 +106,16 @@ class Turn:
     def text(self) -> str:
         """What was typed or written, without attached files."""
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart) and part.name is None)
+
+    @property
+    def captions(self) -> dict[Part, str]:
+        """What was said in each of its sounds, where that is known."""
+        sounds = [part for part in self.media if part.medium.kind == "audio"]
+        if len(sounds) < 2:
+            lines = [self.transcript or ""]
+        else:
+            lines = (self.transcript or "").split("\n")
+        return {part: line for part, line in zip(sounds, lines) if line}
 
     @property
     def media(self) -> tuple[MediaPart, ...]:

@@ -53,7 +53,7 @@ def utterances(turns: Sequence[Turn]) -> list[Utterance]:
             said.append((turn.text, turn.speech))
         for part in turn.media if turn.role == "user" else ():
             if isinstance(part, MediaPart) and part.medium.kind == "audio":
-                said.append((turn.transcript or f"[{part.name or 'sound'}]", part.medium))
+                said.append((turn.captions.get(part) or f"[{part.name or 'sound'}]", part.medium))
         for text, medium in said:
             who = "You" if turn.role == "user" else turn.model or "Tandem"
             found.append(Utterance(who, text, medium, at))

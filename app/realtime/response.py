@@ -89,7 +89,13 @@ class Response:
         elif isinstance(told, Routed):
             route = told.route
             at = {"response_id": self.id, "item_id": self.item.id}
-            self._tell("tandem.response.routed", backend=route.backend, reason=route.reason, **at)
+            self._tell(
+                "tandem.response.routed",
+                backend=route.backend,
+                reason=route.reason,
+                reasons=route.why.everywhere(),
+                **at,
+            )
 
     def shown(self, said: str, notice: str = "") -> str:
         """The text on the page of which `said` was said: the reply's own, or as much of a backend's text as the

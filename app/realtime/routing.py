@@ -21,16 +21,13 @@ from app.told import Routed
 from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip
 from multimodal.prompt import Turn
-from reasoning.router import AUTO, THINKER, Route
+from reasoning.router import THINKER, Route
 from streaming.dialogue import Tell
 from streaming.events import Aside, ResponseDone, ScriptedEvent
 from streaming.session import Conversation, ResponseOptions
 from streaming.transcription import Transcription
 
 log = logging.getLogger(__name__)
-
-SURE = 0.8
-"""From which sureness on words decide that somebody answers who has not heard them (`benchmarks.spoken_routing`)."""
 
 Events = TypeVar("Events")
 
@@ -57,7 +54,7 @@ class Routing:
     @property
     def listens(self) -> bool:
         """Whether the words of a spoken turn decide who answers it."""
-        return self.choice() != THINKER and any(one.ready for one in self.answering.backends.available())
+        return self.answering.listens(self.choice())
 
     def transcription(self) -> Transcription | None:
         return self._write(self._checkpoint) if self.listens else None
@@ -153,11 +150,7 @@ class RoutedAnswer:
         while turns[-1].role == "assistant":  # the Thinker may have answered already
             turns.pop()
         choice = self._routing.choice()
-        decided = self._routing.answering.route(turns[-1], turns[:-1], choice)
-        if choice == AUTO and decided.backend != THINKER and sureness < SURE:
-            unclear = f"the words were not clear enough to ask {decided.backend}, so the model that listens answers"
-            return replace(decided, backend=THINKER, reason=unclear, confidence=sureness)
-        return decided
+        return self._routing.answering.route(turns[-1], turns[:-1], choice, sureness)
 
     def _read_out(self, decided: Route, tell: Tell) -> None:
         turns = self._routing.read(self._conversation.turns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from app.history.records import HistoryError, Medium, Part, TextPart, Turn
 from app.history.spoken import pcm16_wav
 from app.history.store import History
 from app.web import inspection, settings
+from app.web.captions import Captions
 from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.live import Message, Tabs
 from app.web.markdown import Clip, render
@@ -90,6 +91,7 @@ class Replies:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._by_conversation: dict[str, Reply] = {}
         self.memory = Memory(uploads)
+        self._captions = Captions(history, engine, uploads, tabs)
         self._held: set[str] = set()  # conversations that a call is going on in
         self.closing = False
         engine.on_unload = self.memory.forget
@@ -138,6 +140,7 @@ class Replies:
             for reply in running:
                 reply.cancel()
             await asyncio.wait(tasks)
+        await self._captions.close()
 
     # --- for calls ---------------------------------------------------------------------------------------
 
@@ -200,6 +203,7 @@ class Replies:
             return
         self._tell(reply, {"type": "turn", "turn": turn_view(turn, reply.path, every)})
         self._tabs.tell_all({"type": "conversations"})
+        self._captions.of(reply.asked)
 
     def _keep(self, reply: Reply, fields: dict[str, Any]) -> Turn:
         """Write down how it ended; where the disk refuses, the page is told at least."""
@@ -226,6 +230,7 @@ class Replies:
         from app.told import Reasoning, Tool
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
+        from streaming.transcription import Transcribed
 
         if reply.stop:
             return {"status": "cancelled"}
@@ -269,6 +274,10 @@ class Replies:
                     self._history.update_turn(reply.turn.id, text=reply.text)
             elif isinstance(event, SpeechChunk):
                 self._play(reply, event)
+            elif isinstance(event, Transcribed):
+                self._captions.keep(reply.asked, event.text)
+                reply.asked = replace(reply.asked, transcript=event.text)
+                self._loop_soon(self._captions.show, reply.asked)
             elif isinstance(event, ResponseDone):
                 done = event
         assert done is not None, "every response ends in one terminal event"
@@ -319,11 +328,14 @@ class Replies:
 
     def _soon(self, reply: Reply, message: Message, tab: str | None = None) -> None:
         """Tell the page from this thread: the tab that asked, or all that watch."""
-        assert self._loop is not None
         if isinstance(message, bytes) or message["type"] == "speech":
-            self._loop.call_soon_threadsafe(self._tabs.tell, tab, message)
+            self._loop_soon(self._tabs.tell, tab, message)
         else:
-            self._loop.call_soon_threadsafe(self._tell, reply, message)
+            self._loop_soon(self._tell, reply, message)
+
+    def _loop_soon(self, act: Callable[..., None], *arguments: Any) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(act, *arguments)
 
     def _tell(self, reply: Reply, message: Message) -> None:
         self._tabs.tell_watchers(reply.turn.conversation, message)

@@ -60,6 +60,7 @@ class Told:
         route: dict[str, Any] = {
             "backend": last.backend,
             "reason": last.reason,
+            "reasons": last.why.everywhere(),
             "confidence": round(last.confidence, 3),
             "score": round(last.score, 3),
             "features": dict(last.features),

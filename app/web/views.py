@@ -35,7 +35,7 @@ def turn_view(turn: Turn, before: Sequence[Turn], all_turns: Sequence[Turn]) -> 
         "role": turn.role,
         "status": turn.status,
         "text": turn.text,
-        "parts": [part_view(part) for part in turn.parts],
+        "parts": [part_view(part, turn.captions.get(part)) for part in turn.parts],
         "siblings": siblings,
         "error": turn.error,
         "model": turn.model,
@@ -69,7 +69,8 @@ def reasoning_view(reasoning: dict[str, Any]) -> dict[str, Any] | None:
     return {"html": render(reasoning["text"]), "ms": reasoning.get("ms")}
 
 
-def part_view(part: Part) -> dict[str, Any]:
+def part_view(part: Part, caption: str | None = None) -> dict[str, Any]:
+    """caption: what was said in it."""
     if not isinstance(part, MediaPart):
         return {"kind": "text", "text": part.text, "name": part.name}
     medium = part.medium
@@ -82,6 +83,7 @@ def part_view(part: Part) -> dict[str, Any]:
         "height": medium.height,
         "duration_sec": medium.duration_sec,
         "size_bytes": medium.size_bytes,
+        "caption": caption,
     }
 
 

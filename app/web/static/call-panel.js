@@ -2,7 +2,7 @@
 
 import { Call } from "./call.js";
 import { button, el, icon } from "./dom.js";
-import { word } from "./words.js";
+import { inLanguage, word } from "./words.js";
 
 const CHOICES = "tandem.call";
 const PATIENCE = [200, 300, 500, 800, 1200];
@@ -70,7 +70,7 @@ export class CallPanel {
     call.on("level", ({ level, silence }) => this.meter(level, silence));
     call.on("caption", (caption) => this.caption(caption));
     call.on("latency", (latency) => this.latency(latency));
-    call.on("route", ({ backend, reason }) => this.route(backend, reason));
+    call.on("route", ({ backend, reason, reasons }) => this.route(backend, inLanguage(reasons, reason)));
     call.on("kept", () => this.kept());
     call.on("pictures", () => this.showPictures());
     call.on("problem", ({ text, final }) => (final ? this.explain(text, true) : this.warn(text)));

@@ -3,7 +3,7 @@
 //   level {level, silence}     of the microphone, 0…1; silence: how much of the patience at the end of a turn has passed
 //   caption {who, text, heard} who: "user" or "assistant"; heard: characters of it that were heard
 //   latency {turn, firstMs, decidedMs}   first sound, and the server's decision that the turn was over, since its last word
-//   route {backend, reason}   who answers: "thinker" or a backend's name
+//   route {backend, reason, reasons}   who answers: "thinker" or a backend's name
 //   kept {}                    the server has written down more of the conversation
 //   problem {text}             one line for the user; the call goes on unless it ended
 
@@ -272,7 +272,7 @@ const HANDLERS = {
     call.setState("listening");
     call.tell("ready", {});
   },
-  "tandem.response.routed": (call, { backend, reason }) => call.tell("route", { backend, reason }),
+  "tandem.response.routed": (call, { backend, reason, reasons }) => call.tell("route", { backend, reason, reasons }),
   "tandem.turn.timing": (call, { decided_ms: decidedMs }) => (call.decidedMs = decidedMs),
   "input_audio_buffer.speech_started": (call) => {
     call.interrupt();

@@ -5,7 +5,7 @@ import { experts } from "./experts.js";
 import { call } from "./server.js";
 import { timeline } from "./timeline.js";
 import { marksOf, waterfall } from "./waterfall.js";
-import { word } from "./words.js";
+import { inLanguage, word } from "./words.js";
 
 export class Inspector {
   constructor(place) {
@@ -62,7 +62,7 @@ function section(title, ...content) {
 function route(found, turn) {
   const who = found.route?.backend ?? "thinker";
   const rows = [el("p", { class: "route" }, el("strong", {}, found.model ?? who), el("span", { class: "badge" }, who))];
-  if (found.route?.reason) rows.push(el("p", { class: "soft" }, found.route.reason));
+  if (found.route?.reason) rows.push(el("p", { class: "soft" }, inLanguage(found.route.reasons, found.route.reason)));
   if (turn.reasoning?.ms) rows.push(el("p", { class: "soft" }, word("thought for", { sec: (turn.reasoning.ms / 1000).toFixed(1) })));
   return el("div", {}, ...rows);
 }
@@ -70,13 +70,16 @@ function route(found, turn) {
 // What was counted, and the rates that follow from it.
 function figures(found) {
   const { usage = {}, marks_ms: marks = {}, memory_mib: memory = {} } = found;
+  // What a backend wrote is only read out here: its own tokens count, and no rate of reading is one of writing.
+  const byBackend = found.route?.usage;
+  const written = byBackend ? byBackend.completion_tokens : usage.text_tokens;
   const span = (first, last) => (marks[last] > marks[first] ? (marks[last] - marks[first]) / 1000 : null);
   const rate = (count, sec, unit) => (count > 1 && sec ? `${((count - 1) / sec).toFixed(1)} ${unit}` : null);
   const made = span("read", "last_audio");
   const reading = span("appended", "read");
   const cells = [
     [word("prompt tokens"), usage.prompt_tokens, word("newly read", { count: usage.prefill_tokens ?? 0 })],
-    [word("text tokens"), usage.text_tokens, rate(usage.text_tokens, span("first_text", "last_text"), word("a second"))],
+    [word("text tokens"), written, byBackend ? null : rate(written, span("first_text", "last_text"), word("a second"))],
     [word("codec tokens"), usage.codes || null, rate(usage.codes, span("first_code", "last_code"), word("a second"))],
     [word("reading speed"), usage.prefill_tokens && reading ? Math.round(usage.prefill_tokens / reading) : null, word("tokens a second")],
     [word("speech"), found.speech_sec ? `${found.speech_sec.toFixed(1)} s` : null, made && found.speech_sec ? word("real time", { factor: (made / found.speech_sec).toFixed(2) }) : null],

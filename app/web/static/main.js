@@ -294,6 +294,7 @@ class Page {
     this.settings = settings;
     if (!language) return;
     setLanguage(settings.language);
+    this.inspector.close();
     this.nameToggles();
     this.setTitle(this.named);
     this.sidebar.draw();

@@ -4,7 +4,7 @@ import { button, bytes, duration, el, icon } from "./dom.js";
 import { markedPicture } from "./picture.js";
 import { welcome } from "./welcome.js";
 import { stopSounds, waveform } from "./waveform.js";
-import { word } from "./words.js";
+import { inLanguage, word } from "./words.js";
 
 const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
 
@@ -22,7 +22,9 @@ export class Transcript {
     this.audio = new Audio();
     this.audio.onended = this.audio.onpause = this.audio.onplay = () => this.markPlaying();
     place.append(el("div", { class: "reading" }, this.scroll, this.jump), this.status);
-    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(this.list);
+    const watch = new ResizeObserver(() => this.atEnd && this.toEnd());
+    watch.observe(this.list);
+    watch.observe(this.scroll); // whatever grows below it takes from its height
   }
 
   show(turns) {
@@ -112,7 +114,7 @@ export class Transcript {
   question(turn) {
     const files = turn.parts.filter((part) => part.kind !== "text" || part.name);
     return [
-      files.length ? el("div", { class: "files" }, ...files.map((part) => this.medium(part, turn.transcript))) : null,
+      files.length ? el("div", { class: "files" }, ...files.map((part) => this.medium(part))) : null,
       turn.text ? el("div", { class: "text" }, turn.text) : null,
       el(
         "div",
@@ -147,7 +149,7 @@ export class Transcript {
       reasoning,
       ...made,
       turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, turn.error)) : null,
-      turn.route?.instead_of ? el("p", { class: "note" }, word("instead", { backend: turn.route.instead_of }), " ", turn.route.reason) : null,
+      turn.route?.instead_of ? el("p", { class: "note" }, word("instead", { backend: turn.route.instead_of }), " ", inLanguage(turn.route.reasons, turn.route.reason)) : null,
       note ? el("p", { class: "note" }, note) : null,
       el(
         "div",
@@ -288,7 +290,7 @@ export class Transcript {
     player.play().catch(() => {});
   }
 
-  medium(part, caption) {
+  medium(part) {
     if (part.kind === "image") {
       const image = el("img", { src: part.url, alt: part.name || "", width: part.width, height: part.height, loading: "lazy" });
       return el("a", { href: part.url, download: "", class: "picture", title: part.name }, image);
@@ -296,7 +298,7 @@ export class Transcript {
     if (part.kind === "text") {
       return el("details", { class: "textfile" }, el("summary", {}, icon("file"), `${word("file")}: ${part.name}`), el("pre", { tabindex: "0" }, part.text));
     }
-    if (part.kind === "audio") return waveform(part, caption);
+    if (part.kind === "audio") return waveform(part);
     const player = el(part.kind, { src: part.url, controls: true, preload: "metadata", "data-digest": part.digest, "aria-label": part.name });
     const figure = el("figure", { class: part.kind }, player, el("figcaption", {}, part.name));
     player.onerror = () => player.replaceWith(el("p", { class: "note" }, `${word("cannot show")} (${bytes(part.size_bytes)})`));

@@ -14,8 +14,8 @@ export function stopSounds() {
   playing?.pause();
 }
 
-// part: {url, digest, name, duration_sec, size_bytes}. caption: what was said, or null.
-export function waveform(part, caption) {
+// part: {url, digest, name, duration_sec, size_bytes, caption}. caption: what was said, or null.
+export function waveform(part) {
   const audio = new Audio();
   audio.preload = "metadata";
   const sec = () => (Number.isFinite(audio.duration) ? audio.duration : (part.duration_sec ?? 0));
@@ -48,7 +48,7 @@ export function waveform(part, caption) {
   };
   const figure = el("figure", { class: "sound" }, el("div", { class: "row" }, play, el("div", { class: "wave" }, drawing, seek), clock));
   audio.onerror = () => figure.replaceChildren(el("p", { class: "note" }, `${word("cannot show")} (${bytes(part.size_bytes)})`));
-  figure.append(el("figcaption", {}, caption ? `“${caption}”` : part.name));
+  figure.append(part.caption ? el("figcaption", { title: part.name }, `“${part.caption}”`) : el("figcaption", {}, part.name));
   call("GET", `/media/${part.digest}/peaks`)
     .then(({ peaks }) => {
       drawing.append(...columns(gathered(peaks)));

@@ -12,6 +12,11 @@ export function setLanguage(name) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 }
 
+// Sentences that the server has in every language; plain: one of them where it kept no others.
+export function inLanguage(sentences, plain) {
+  return sentences?.[language] ?? plain;
+}
+
 export function word(key, values = {}) {
   return tables[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
