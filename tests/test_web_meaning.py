@@ -97,6 +97,30 @@ def test_a_recorded_question_is_routed_by_its_words(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("What is 12 plus nine?")
 
 
+@pytest.mark.parametrize(
+    ("question", "clip"),
+    [
+        ("At what time does the mango disappear?", "video-05-00.mkv"),
+        ("When do you hear the tone?", "audiovisual-00-00.mkv"),
+    ],
+)
+def test_a_time_in_the_model_s_own_answer_seeks_the_clip(page: Page, question: str, clip: str) -> None:
+    """Whether the time is the right one is the model's affair (tests/test_cases.py)."""
+    ask(page, question, ROOT / "tests" / "cases" / "media" / clip)
+    player = page.locator("li.user video")
+    expect(player).to_have_js_property("error", None)
+    told = re.search(r" at (\d+(?:\.5)?) seconds?\.$", answer(page))
+    assert told, answer(page)
+    link = page.locator(ANSWER).locator("button.seek")
+    expect(link).to_have_text(told[1])
+    player.evaluate(
+        "one => { one.seeked = null; one.addEventListener('seeked', () => { one.seeked = one.currentTime; }); }"
+    )
+    link.click()
+    page.wait_for_function("() => document.querySelector('li.user video').seeked !== null")
+    assert abs(player.evaluate("one => one.seeked") - float(told[1])) < 0.2
+
+
 def test_what_is_said_aloud_can_be_understood(page: Page) -> None:
     """Samples are taken where they go to the loudspeaker, and written down by an independent recognizer."""
     recognizer = Recognizer()
