@@ -202,12 +202,13 @@ def fim(
 
 @app.command()
 def read(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures of pages, signs, receipts.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures of pages, signs, receipts; PDFs.")],
     form: Annotated[
         str, typer.Option("--as", metavar="FORM", help="text, lines (with places), layout (Markdown), or fields.")
     ] = "text",
     schema: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON schema of the fields.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture, places included.")] = False,
+    pages: Annotated[str | None, typer.Option(metavar="1-3,7", help="Pages of the PDFs; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a page, places included.")] = False,
     model: Model = None,
     backend: Backend = None,
     backends: BackendList = None,
@@ -216,13 +217,13 @@ def read(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …")] = None,
 ) -> None:
-    """Read what is written in pictures, with a Qwen2.5-VL backend where one is configured."""
+    """Read what is written in pictures and PDFs, with a Qwen2.5-VL backend where one is configured."""
     with user_errors():
-        from app.read import read as read_pages
+        from app.read import read as read_files
 
         flags = {"model": model, "backend": backend, "backends": backends, "max_tokens": max_tokens, "device": device}
         wanted = cast(Any, "fields" if schema is not None and form == "text" else form)
-        status = read_pages(pictures, wanted, schema, resolve(flags), as_json=as_json)
+        status = read_files(files, wanted, schema, resolve(flags), pages=pages, as_json=as_json)
     raise typer.Exit(status)
 
 

@@ -1,4 +1,4 @@
-"""`read`: what is written in pictures of pages, as text, as lines with their places, as layout, or as fields."""
+"""`read`: what is written in pictures and PDFs, as text, as lines with their places, as layout, or as fields."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ import typer
 from app.analysis.answerer import Answerer, AnswerFailed, BackendAnswerer, ThinkerAnswerer
 from app.backends import Backends
 from app.config import Config
-from multimodal.decode import read_picture
+from multimodal.decode import MediaLimits, read_picture
+from multimodal.document import is_document, page_numbers, read_pages
 from multimodal.errors import PromptError
+from multimodal.media import Picture
+from multimodal.source import Source
 from reasoning.boxes import Box, Sight, Size
 from reasoning.documents import FORMS, Form, markdown, question, read_layout, read_lines
 from reasoning.errors import SchemaViolation
@@ -33,27 +36,51 @@ class Page:
     cut: bool
 
 
-def read(pictures: Sequence[Path], form: Form, schema: Path | None, config: Config, *, as_json: bool) -> int:
-    """Print every picture's page. Returns the exit status: 1 where a model failed at one of them."""
+@dataclass(frozen=True)
+class Sheet:
+    """A picture to read. number: of the page, from 1, where it is one of a document."""
+
+    path: Path
+    picture: Picture
+    number: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}, page {self.number}" if self.number else str(self.path)
+
+
+def read(
+    files: Sequence[Path],
+    form: Form,
+    schema: Path | None,
+    config: Config,
+    *,
+    pages: str | None = None,
+    as_json: bool,
+) -> int:
+    """Print what is written in every picture and on every page, of documents only on `pages`. Returns the exit status:
+    1 where a model failed at one of them."""
     if form not in FORMS:
         raise PromptError(f"{form!r} is no form of a page: choose one of {', '.join(FORMS)}")
     rules = JsonSchema.read(schema) if schema else None
+    numbers = page_numbers(pages) if pages is not None else None
     asked = question(form, rules)
     status = 0
     with _reader(config) as (answerer, sight):
         if sight is None and form in ("lines", "layout"):
             raise PromptError(f"{answerer.name} gives no places in pictures: ask for text, or choose another backend")
-        for path in pictures:
+        for sheet in _sheets(files, numbers, config.media_limits()):
             try:
-                page = _page(answerer, sight, path, form, asked, rules, config)
+                page = _page(answerer, sight, sheet.picture, form, asked, rules, config)
             except (AnswerFailed, SchemaViolation) as error:
-                typer.echo(f"error: {path}: {error}", err=True)
+                typer.echo(f"error: {sheet.name}: {error}", err=True)
                 status = 1
                 continue
             if page.cut:
-                typer.echo(f"note: {path}: the page reached a limit: raise --max-tokens", err=True)
+                typer.echo(f"note: {sheet.name}: the page reached a limit: raise --max-tokens", err=True)
             if as_json:
-                known = {"file": str(path), "model": answerer.name, "form": form, "cut": page.cut}
+                known: dict[str, Any] = {"file": str(sheet.path)} | ({"page": sheet.number} if sheet.number else {})
+                known |= {"model": answerer.name, "form": form, "cut": page.cut}
                 page_json = json.dumps(known | page.found, ensure_ascii=False)
                 sys.stdout.write(page_json + "\n")
             else:
@@ -87,16 +114,25 @@ def _reader(config: Config) -> Iterator[tuple[Answerer, Sight | None]]:
     yield ThinkerAnswerer(assistant.checkpoint), assistant.answering.sight(THINKER, assistant.checkpoint)
 
 
+def _sheets(files: Sequence[Path], numbers: Sequence[int] | None, limits: MediaLimits) -> Iterator[Sheet]:
+    """Every picture and page, decoded one after the other. Raises MediaError."""
+    for path in files:
+        if is_document(Source.of(path).head()):
+            for number, picture in read_pages(path, numbers, limits):
+                yield Sheet(path, picture, number)
+        else:
+            yield Sheet(path, read_picture(path, limits=limits))
+
+
 def _page(
     answerer: Answerer,
     sight: Sight | None,
-    path: Path,
+    picture: Picture,
     form: Form,
     asked: str,
     rules: JsonSchema | None,
     config: Config,
 ) -> Page:
-    picture = read_picture(path, limits=config.media_limits())
     height, width = picture.pixels.shape[:2]
     answer = answerer.answer((picture, asked), config.max_tokens, config.seed or 0, rules, False)
     cut = answer.status != "completed"

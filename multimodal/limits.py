@@ -20,6 +20,8 @@ class MediaLimits:
     video_frame_pixels: width × height of one coded frame (default: 8K).
     video_frames: most frames that one clip keeps.
     soundtrack_pcm_bytes: size of a video's sound after mixing and resampling, as float32.
+    document_bytes: encoded size of a PDF. document_pages: most pages read of one at once. page_pixels: width × height
+    that a page is drawn with at most.
     """
 
     picture_bytes: float = 20 * MIB
@@ -32,6 +34,9 @@ class MediaLimits:
     video_frame_pixels: float = 8192 * 4352
     video_frames: int = 768
     soundtrack_pcm_bytes: float = 256 * MIB
+    document_bytes: float = 64 * MIB
+    document_pages: int = 200
+    page_pixels: float = 8_000_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -42,7 +42,7 @@ _FOREIGN = (  # what else a file may turn out to be, and what its owner can do
     (rb"(?s)(\xef\xbb\xbf)?\s*(<\?xml.*)?(<!--.*-->\s*)?(<!DOCTYPE svg.*)?<svg", "an SVG drawing: export it as PNG"),
     (rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+", "a TIFF picture: convert it to PNG or JPEG"),
     (rb"(?s)....ftyp(heic|heix|heif|hevc|mif1|msf1|avif|avis)", "a HEIC or AVIF picture: convert it to JPEG or PNG"),
-    (rb"%PDF", "a PDF document: export its pages as PNG"),
+    (rb"%PDF", "a PDF document: read it with `read`, or add it on the page"),
     (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive: unpack it and hand over the media inside"),
 )
 _PICTURES = (

@@ -104,6 +104,40 @@ def test_read_asks_the_backend_that_reads_documents(page: Path) -> None:
     assert (status, said) == (0, "Hello\n") and "reached a limit" in noted
 
 
+def pdf(path: Path, *colors: str, size: tuple[int, int] = (100, 140)) -> Path:
+    """A page of each colour, of `size` points."""
+    pages = [Image.new("RGB", size, color) for color in colors]
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=72)
+    return path
+
+
+def test_the_pages_of_a_pdf_are_read_one_by_one_as_far_as_they_are_named(tmp_path: Path) -> None:
+    paper = pdf(tmp_path / "paper.pdf", "red", "lime", "blue")
+    status, said, _, asked = read(paper, "--json", replies=[answer("one"), answer("two"), answer("three")])
+    pages = [json.loads(line) for line in said.splitlines()]
+    assert status == 0
+    assert [(page["page"], page["text"], page["file"]) for page in pages] == [
+        (1, "one", str(paper)),
+        (2, "two", str(paper)),
+        (3, "three", str(paper)),
+    ]
+    assert pages[0]["size"] == [278, 389], "200 dots an inch"
+    status, said, _, asked = read(paper, "--pages", "3, 1", replies=[answer("three"), answer("one")])
+    assert (status, said) == (0, "three\none\n")
+    sent = [one["messages"][-1]["content"][0]["image_url"]["url"].partition("base64,")[2] for one in asked]
+    middle = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").getpixel((50, 50)) for data in sent]
+    assert [np.argmax(pixel) for pixel in middle] == [2, 0], "blue, then red"
+
+
+@pytest.mark.parametrize(
+    ("pages", "says"),
+    [("4", "has no page 4: it has 3"), ("0", "names no pages"), ("2-1", "names no pages"), ("x", "1-3,7")],
+)
+def test_pages_that_are_not_there_are_an_error_of_one_line(tmp_path: Path, pages: str, says: str) -> None:
+    status, said, noted, asked = read(pdf(tmp_path / "paper.pdf", "red", "red", "red"), "--pages", pages)
+    assert (status, said, asked) == (2, "", []) and says in noted and noted.count("\n") == 1
+
+
 def test_a_model_that_gives_no_places_still_gives_the_lines(page: Path) -> None:
     _, said, _, _ = read(page, "--as", "lines", "--json", replies=[answer("Bill\n\n2.50\n")])
     assert json.loads(said)["lines"] == [{"text": "Bill", "box": None}, {"text": "2.50", "box": None}]

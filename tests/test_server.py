@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import pytest
 import safetensors.torch
+from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -325,6 +326,24 @@ def test_text_that_looks_like_control_tokens_is_only_text(client: httpx.Client) 
     assert client.get(f"/api/conversations/{conversation}").json()["turns"][0]["text"] == text
 
 
+def test_the_pages_of_a_document_become_pictures_that_can_be_asked_about(client: httpx.Client) -> None:
+    pages = [Image.new("RGB", (60, 80), (20 * number, 200, 90)) for number in range(10)]
+    file = io.BytesIO()
+    pages[0].save(file, "PDF", save_all=True, append_images=pages[1:], resolution=72)
+    headers = {"X-File-Name": "report.pdf"}
+    found = client.post("/api/uploads", content=file.getvalue(), headers=headers).json()
+    assert (found["kind"], found["name"], found["count"], len(found["pages"])) == ("document", "report.pdf", 10, 8)
+    second = found["pages"][1]
+    assert (second["kind"], second["name"], second["width"], second["height"]) == ("image", "report-2.png", 167, 223)
+    with Image.open(io.BytesIO(client.get(second["url"]).content)) as drawn:
+        pixel = drawn.convert("RGB").getpixel((80, 100))
+    assert np.abs(np.subtract(pixel, (20, 200, 90))).max() < 8
+    conversation = client.post("/api/conversations", json={}).json()["id"]
+    files = [{"name": page["name"], "digest": page["digest"]} for page in found["pages"]]
+    body = {"text": "What is it?", "files": files, "parent": None, "tab": None}
+    assert client.post(f"/api/conversations/{conversation}/turns", json=body).status_code == 201
+
+
 def test_uploads_are_refused_by_content_and_leave_nothing(server: RunningServer, client: httpx.Client) -> None:
     folder = server.log.with_suffix("") / "history" / "media"
     before = sorted(folder.rglob("*"))
@@ -337,6 +356,7 @@ def test_uploads_are_refused_by_content_and_leave_nothing(server: RunningServer,
         "playlist.mp4": b"#EXTM3U\nhttp://evil.example/a.ts\n",
         "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
         "scan.png": b"II*\x00" + bytes(100),
+        "cut.pdf": b"%PDF-1.7\n" + bytes(100),
         "huge.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0" + bytes(64),
         "large.jpg": b"\xff\xd8\xff\xe0" + bytes(21 << 20),
     }

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.assistant import Assistant, MediaFile
@@ -344,6 +345,27 @@ def test_bad_files_are_explained_beside_the_composer_and_the_draft_stays(page: P
     page.keyboard.press("Enter")
     expect(notice).to_contain_text("nothing to send")
     assert page.locator("li.user").count() == 0
+
+
+def test_a_document_becomes_its_pages_as_far_as_a_question_has_room(page: Page, tmp_path: Path) -> None:
+    sheets = [Image.new("RGB", (60, 80), (20 * number, 200, 90)) for number in range(9)]
+    paper = tmp_path / "paper.pdf"
+    sheets[0].save(paper, save_all=True, append_images=sheets[1:], resolution=72)
+    page.set_input_files("input[type=file][multiple]", str(SHAPES))
+    expect(page.locator(".chips .facts")).to_have_count(1)
+    page.set_input_files("input[type=file][multiple]", str(paper))
+    names = page.locator(".chips .name")
+    expect(names).to_have_text(["shapes.png", *(f"paper-{number}.png" for number in range(1, 8))])
+    expect(page.locator(".notice")).to_contain_text("paper.pdf has 9 pages, of which the first 7 were added")
+    for number in (7, 6, 5, 4, 3):
+        page.get_by_role("button", name=f"Remove: paper-{number}.png").click()
+    ask(page, "What is on these pages?")
+    expect(page.locator("li.user a.picture img")).to_have_count(3)
+    assert [part["name"] for part in kept(page)[0]["parts"] if part["kind"] == "image"] == [
+        "shapes.png",
+        "paper-1.png",
+        "paper-2.png",
+    ]
 
 
 def test_a_full_disk_is_said_beside_the_composer_and_the_draft_stays(page: Page, server: RunningServer) -> None:

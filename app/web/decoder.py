@@ -50,6 +50,13 @@ class MediaDecoder:
     def video(self, path: Path, name: str, limits: MediaLimits, budget: FrameBudget) -> VideoClip:
         return self._call("video", path, name, budget, limits)
 
+    def count_pages(self, path: Path, name: str, limits: MediaLimits) -> int:
+        return self._call("count_pages", path, name, limits)
+
+    def page(self, path: Path, name: str, number: int, limits: MediaLimits) -> Picture:
+        """Page `number`, from 1, of a document."""
+        return self._call("page", path, name, number, limits)
+
     def close(self) -> None:
         with self._lock:
             self._stop()
@@ -102,9 +109,10 @@ def _serve(line: Connection, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    from multimodal import decode
+    from multimodal import decode, document
     from multimodal.errors import MediaUnreadable, TandemError
 
+    import pypdfium2  # isort: skip # noqa: F401  its library is out of reach later
     import qwen_vl_utils.vision_process  # isort: skip # noqa: F401  seconds that the first video need not wait for
 
     torch.set_num_threads(1)
@@ -113,6 +121,8 @@ def _serve(line: Connection, folder: str) -> None:
         "picture": decode.read_picture,
         "audio": decode.read_audio,
         "video": decode.read_video,
+        "count_pages": document.count_pages,
+        "page": document.read_page,
     }
     confine(folder)
     while True:

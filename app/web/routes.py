@@ -27,10 +27,9 @@ from app.web.engine import Busy, Engine, EngineUnavailable
 from app.web.guard import TooLarge
 from app.web.live import Tabs
 from app.web.replies import Answering, Closing, Replies
-from app.web.uploads import MOST_TEXT_BYTES, Uploads
+from app.web.uploads import MOST_MEDIA, MOST_TEXT_BYTES, Uploads
 from app.web.views import conversation_view, path_view, turn_view
 
-MOST_MEDIA = 8
 MOST_FILES = 16
 EXPORTS = {
     "md": "text/markdown; charset=utf-8",

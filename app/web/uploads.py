@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 from collections import OrderedDict
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # imports torch, which the first page must not wait for
 
     Decoded = Picture | AudioClip | VideoClip
 
+MOST_MEDIA = 8
+"""Pictures, sounds and videos of one question."""
 MOST_TEXT_BYTES = 1_000_000
 MOST_DECODED_BYTES = 512 << 20
 HEAD_BYTES = 64
@@ -43,6 +46,7 @@ _MIME = (
     (b"RIFF....AVI ", "x-msvideo"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
+    (b"%PDF", "pdf"),
     (b"ID3|\xff[\xe0-\xff]", "mpeg"),
     (b"....ftyp", "mp4"),
     (b"\x1aE\xdf\xa3", "webm"),
@@ -62,8 +66,9 @@ class Uploads:
         self._decoded: OrderedDict[str, Decoded] = OrderedDict()
 
     async def receive(self, blocks: AsyncIterator[bytes], name: str) -> dict[str, Any]:
-        """Keep a file that arrives in blocks; its view for the page. Raises MediaError, and DiskFull; then nothing
-        of it remains."""
+        """Keep a file that arrives in blocks; its view for the page, of a document {"kind": "document", "name",
+        "count", "pages": views of the first MOST_MEDIA as pictures}. Raises MediaError, and DiskFull; then nothing of
+        it remains."""
         draft = await asyncio.to_thread(self._history.media.draft)
         try:
             await self._write(draft, blocks, name)
@@ -106,6 +111,7 @@ class Uploads:
 
     async def _write(self, draft: Path, blocks: AsyncIterator[bytes], name: str) -> None:
         limits = await asyncio.to_thread(self._config.media_limits)
+        from multimodal.document import is_document
         from multimodal.errors import MediaTooLarge
         from multimodal.source import file_name, picture_format
 
@@ -114,6 +120,8 @@ class Uploads:
             async for block in blocks:
                 if size == 0 and picture_format(block[:HEAD_BYTES]):
                     most = limits.picture_bytes
+                elif size == 0 and is_document(block[:HEAD_BYTES]):
+                    most = limits.document_bytes
                 size += len(block)
                 if size > most:
                     raise MediaTooLarge(
@@ -136,10 +144,15 @@ class Uploads:
         return FrameBudget.from_preprocessor(assistant.checkpoint.thinker.vision.processor.to_dict())
 
     def _take(self, draft: Path, name: str, budget: Any) -> dict[str, Any]:
+        from multimodal.document import is_document
         from multimodal.errors import MediaError
         from multimodal.source import file_name
 
         shown = file_name(name)
+        with draft.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if is_document(head):
+            return self._pages(draft, shown)
         try:
             info = self._decoder.probe(draft, shown)
         except MediaError:
@@ -149,14 +162,33 @@ class Uploads:
             return {"kind": "text", "name": shown, "text": text, "size_bytes": len(text.encode())}
         kind = cast(MediaKind, "image" if info.kind == "picture" else info.kind)
         decoded = self._decode(draft, kind, shown, budget)
-        with draft.open("rb") as file:
-            mime = f"{kind}/{_subtype(file.read(HEAD_BYTES))}"
+        mime = f"{kind}/{_subtype(head)}"
         size = draft.stat().st_size
         digest = self._history.media.adopt(draft)
         duration_sec = None if kind == "image" else getattr(decoded, "duration_sec", info.duration_sec)
         medium = Medium(digest, kind, mime, size, info.width, info.height, duration_sec)
         self._remember(digest, decoded)
         return part_view(MediaPart(self._history.keep(medium), shown))
+
+    def _pages(self, draft: Path, name: str) -> dict[str, Any]:
+        """The first pages of a document, kept as pictures."""
+        from PIL import Image
+
+        limits = self._config.media_limits()
+        count = self._decoder.count_pages(draft, name, limits)
+        drawn = []
+        for number in range(1, min(count, MOST_MEDIA) + 1):
+            picture, file = self._decoder.page(draft, name, number, limits), io.BytesIO()
+            Image.fromarray(picture.pixels).save(file, "PNG")
+            drawn.append((picture, file.getvalue()))
+        pages = []
+        for number, (picture, data) in enumerate(drawn, 1):  # all could be drawn
+            digest = self._history.media.add(data)
+            height, width = picture.pixels.shape[:2]
+            medium = Medium(digest, "image", "image/png", len(data), width, height)
+            self._remember(digest, picture)
+            pages.append(part_view(MediaPart(self._history.keep(medium), f"{Path(name).stem}-{number}.png")))
+        return {"kind": "document", "name": name, "count": count, "pages": pages}
 
     def _decode(self, path: Path, kind: MediaKind, name: str, budget: Any) -> Decoded:
         limits = self._config.media_limits()

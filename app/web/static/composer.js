@@ -149,12 +149,22 @@ export class Composer {
     try {
       entry.file = await sending.done;
       entry.state = "ready";
+      if (entry.file.kind === "document") this.unfold(entry);
     } catch (error) {
       this.files = this.files.filter((one) => one !== entry);
       this.say(error.message || word("unreachable"));
     }
     this.drawChips();
     this.keep();
+  }
+
+  // The pages of a document take its place, as pictures, as many as a question has room for.
+  unfold(entry) {
+    const { name, pages, count } = entry.file;
+    const others = this.files.filter((one) => one !== entry && one.file?.kind !== "text").length;
+    const taken = pages.slice(0, Math.max(0, this.most - others)).map((file) => ({ state: "ready", file, name: file.name }));
+    this.files = this.files.flatMap((one) => (one === entry ? taken : [one]));
+    if (taken.length < count) this.say(word("first pages", { name, taken: taken.length, count, most: this.most }));
   }
 
   drawChips() {
