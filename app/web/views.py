@@ -83,7 +83,7 @@ def part_view(part: Part, caption: str | None = None) -> dict[str, Any]:
         "height": medium.height,
         "duration_sec": medium.duration_sec,
         "size_bytes": medium.size_bytes,
-        "caption": caption,
+        **({"caption": caption} if caption else {}),
     }
 
 

@@ -14,7 +14,7 @@ export function stopSounds() {
   playing?.pause();
 }
 
-// part: {url, digest, name, duration_sec, size_bytes, caption}. caption: what was said, or null.
+// part: {url, digest, name, duration_sec, size_bytes, caption}. caption: what was said, where that is known.
 export function waveform(part) {
   const audio = new Audio();
   audio.preload = "metadata";
