@@ -334,7 +334,7 @@ def test_the_pages_of_a_document_become_pictures_that_can_be_asked_about(client:
     found = client.post("/api/uploads", content=file.getvalue(), headers=headers).json()
     assert (found["kind"], found["name"], found["count"], len(found["pages"])) == ("document", "report.pdf", 10, 8)
     second = found["pages"][1]
-    assert (second["kind"], second["name"], second["width"], second["height"]) == ("image", "report-2.png", 167, 223)
+    assert (second["kind"], second["name"], second["width"], second["height"]) == ("image", "2 – report.png", 167, 223)
     with Image.open(io.BytesIO(client.get(second["url"]).content)) as drawn:
         pixel = drawn.convert("RGB").getpixel((80, 100))
     assert np.abs(np.subtract(pixel, (20, 200, 90))).max() < 8

@@ -265,6 +265,7 @@ def test_the_inspector_shows_how_a_turn_was_made(page: Page) -> None:
     steps, ids = np.diff(left), np.diff(video["frames"])
     np.testing.assert_allclose(steps / steps[0], ids / ids[0], rtol=1e-6)
     assert drawer.locator(".timeline .outline").count() == 1
+    assert drawer.locator(".key span").all_inner_texts() == ["pictures", "sound", "words", "reply"]
     marks = found["marks_ms"]
     order = ["asked", "begun", "appended", "read", "first_text", "done"]
     assert [marks[name] for name in order] == sorted(marks[name] for name in order)
@@ -276,6 +277,10 @@ def test_the_inspector_shows_how_a_turn_was_made(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     expect(opener).to_be_focused()
+    ask(page, "And now?")
+    opener.last.click()
+    expect(drawer.locator(".key span")).to_have_text(["words", "reply"])
+    assert drawer.locator(".timeline").evaluate("one => one.getBoundingClientRect().height") < 80
 
 
 def test_spoken_turns_have_an_outline_and_their_words_and_thoughts_are_folded(page: Page) -> None:
@@ -355,16 +360,16 @@ def test_a_document_becomes_its_pages_as_far_as_a_question_has_room(page: Page, 
     expect(page.locator(".chips .facts")).to_have_count(1)
     page.set_input_files("input[type=file][multiple]", str(paper))
     names = page.locator(".chips .name")
-    expect(names).to_have_text(["shapes.png", *(f"paper-{number}.png" for number in range(1, 8))])
+    expect(names).to_have_text(["shapes.png", *(f"{number} – paper.png" for number in range(1, 8))])
     expect(page.locator(".notice")).to_contain_text("paper.pdf has 9 pages, of which the first 7 were added")
     for number in (7, 6, 5, 4, 3):
-        page.get_by_role("button", name=f"Remove: paper-{number}.png").click()
+        page.get_by_role("button", name=f"Remove: {number} – paper.png").click()
     ask(page, "What is on these pages?")
     expect(page.locator("li.user a.picture img")).to_have_count(3)
     assert [part["name"] for part in kept(page)[0]["parts"] if part["kind"] == "image"] == [
         "shapes.png",
-        "paper-1.png",
-        "paper-2.png",
+        "1 – paper.png",
+        "2 – paper.png",
     ]
 
 

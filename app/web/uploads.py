@@ -187,7 +187,7 @@ class Uploads:
             height, width = picture.pixels.shape[:2]
             medium = Medium(digest, "image", "image/png", len(data), width, height)
             self._remember(digest, picture)
-            pages.append(part_view(MediaPart(self._history.keep(medium), f"{Path(name).stem}-{number}.png")))
+            pages.append(part_view(MediaPart(self._history.keep(medium), f"{number} – {Path(name).stem}.png")))
         return {"kind": "document", "name": name, "count": count, "pages": pages}
 
     def _decode(self, path: Path, kind: MediaKind, name: str, budget: Any) -> Decoded:
