@@ -500,6 +500,19 @@ def test_settings_are_remembered_and_change_the_language(page: Page) -> None:
     expect(page.locator("#setting-voice")).to_contain_text("声音")
     page.reload()
     expect(page.get_by_role("button", name="新对话")).to_be_visible()
+    for name, data, said in (
+        ("空 {0}.png", b"", "空 {0}.png 是空的：请重新导出或下载。"),
+        ("x.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg 是 SVG 图形：请导出为 PNG。"),
+    ):
+        page.locator("input[type=file][multiple]").set_input_files(
+            {"name": name, "mimeType": "image/png", "buffer": data}  # type: ignore[arg-type]
+        )
+        expect(page.locator(".notice")).to_have_text(said)
+    ask(page, "你好")
+    page.get_by_role("button", name="生成过程").click()
+    expect(page.locator(".inspector .route + .soft")).to_have_text("问题不需要长时间推理，因此由聆听的模型回答")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="新对话").click()
     page.get_by_role("button", name="设置").click()
     page.get_by_role("checkbox", name="朗读回答").uncheck()
     page.get_by_role("radio", name="English").check()

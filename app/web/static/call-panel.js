@@ -2,7 +2,7 @@
 
 import { Call } from "./call.js";
 import { button, el, icon } from "./dom.js";
-import { inLanguage, word } from "./words.js";
+import { inLanguage, problem, word } from "./words.js";
 
 const CHOICES = "tandem.call";
 const PATIENCE = [200, 300, 500, 800, 1200];
@@ -73,7 +73,7 @@ export class CallPanel {
     call.on("route", ({ backend, reason, reasons }) => this.route(backend, inLanguage(reasons, reason)));
     call.on("kept", () => this.kept());
     call.on("pictures", () => this.showPictures());
-    call.on("problem", ({ text, final }) => (final ? this.explain(text, true) : this.warn(text)));
+    call.on("problem", ({ text, final }) => (final ? this.explain(problem(text), true) : this.warn(problem(text))));
   }
 
   draw() {

@@ -9,7 +9,7 @@ import { SpeechPlayer } from "./player.js";
 import { Live, ServerError, call } from "./server.js";
 import { Sidebar } from "./sidebar.js";
 import { Transcript } from "./transcript.js";
-import { loadWords, setLanguage, word } from "./words.js";
+import { loadWords, problem, setLanguage, word } from "./words.js";
 
 class Page {
   constructor(listPlace, middle, live, hello) {
@@ -279,11 +279,11 @@ class Page {
   }
 
   showEngine() {
-    const { phase, step, model, problem } = this.engine;
+    const { phase, step, model, problem: cause } = this.engine;
     const sec = Math.round((performance.now() - (this.loadingSince ?? 0)) / 1000);
     let text = model;
     if (phase === "loading") text = word(`loading ${step}`, { model: model.split("/").pop(), sec });
-    if (phase === "failed") text = `${word("load failed")} ${problem}`;
+    if (phase === "failed") text = `${word("load failed")} ${problem(cause)}`;
     if (this.lost) text = word("reconnecting");
     this.engineLine.className = `engine ${this.lost ? "failed" : phase}`;
     if (this.engineLine.textContent !== text) this.engineLine.textContent = text;

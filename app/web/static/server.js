@@ -1,9 +1,11 @@
 // Requests to this page's own server, and the socket over which it tells what happens.
 
+import { problem } from "./words.js";
+
 // status: of the answer; undefined where none came.
 export class ServerError extends Error {
   constructor(message, status) {
-    super(message);
+    super(problem(message));
     this.status = status;
   }
 }

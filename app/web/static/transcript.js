@@ -4,7 +4,7 @@ import { button, bytes, duration, el, icon } from "./dom.js";
 import { markedPicture } from "./picture.js";
 import { welcome } from "./welcome.js";
 import { stopSounds, waveform } from "./waveform.js";
-import { inLanguage, word } from "./words.js";
+import { inLanguage, problem, word } from "./words.js";
 
 const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
 
@@ -55,7 +55,7 @@ export class Transcript {
     old.replaceWith(item);
     if (focused) item.querySelector("button")?.focus();
     if (turn.role === "assistant" && turn.status !== "answering") {
-      const said = turn.error ?? (item.querySelector(".text")?.textContent ?? "").trim().slice(0, 300);
+      const said = turn.error ? problem(turn.error) : (item.querySelector(".text")?.textContent ?? "").trim().slice(0, 300);
       this.status.textContent = word("answer finished", { text: said });
     }
   }
@@ -148,7 +148,7 @@ export class Transcript {
     return [
       reasoning,
       ...made,
-      turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, turn.error)) : null,
+      turn.error ? el("p", { class: "error" }, icon("alert"), el("span", {}, problem(turn.error))) : null,
       turn.route?.instead_of ? el("p", { class: "note" }, word("instead", { backend: turn.route.instead_of }), " ", inLanguage(turn.route.reasons, turn.route.reason)) : null,
       note ? el("p", { class: "note" }, note) : null,
       el(

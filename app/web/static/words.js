@@ -1,10 +1,28 @@
 // The page's words in the chosen language.
 
 let tables = null;
+let problems = {};
 let language = "en";
 
 export async function loadWords() {
-  tables = await (await fetch("/api/static/texts.json")).json();
+  let known;
+  [tables, known] = await Promise.all(["texts", "problems"].map(async (name) => (await fetch(`/api/static/${name}.json`)).json()));
+  problems = Object.fromEntries(Object.entries(known).map(([name, lines]) => [name, Object.entries(lines).map(([line, said]) => [pattern(line), said])]));
+}
+
+// What the server says in English, in the page's language where it is a sentence that the page knows.
+export function problem(line) {
+  for (const [shape, said] of problems[language] ?? []) {
+    const found = shape.exec(line);
+    if (found) return said.replace(/\{(\d)\}/g, (_, index) => found[Number(index) + 1]);
+  }
+  return line;
+}
+
+// A sentence with places {0}, {1}, … for names and numbers.
+function pattern(line) {
+  const literal = line.replace(/[.*+?^$()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${literal.replace(/\{\d\}/g, "(.+?)")}$`, "su");
 }
 
 export function setLanguage(name) {
