@@ -23,6 +23,7 @@ from multimodal.media import Picture, VideoClip
 from multimodal.prompt import Turn
 from reasoning.boxes import Size
 from reasoning.router import THINKER, Route
+from reasoning.spoken import unspoken
 from streaming.events import ResponseDone, SpeechChunk, TextDelta
 from streaming.transcription import Transcribed
 
@@ -131,7 +132,9 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
     if done.status == "length":
         typer.echo("note: the answer reached a limit: raise --max-tokens, or max_speech_sec", err=True)
     if wav is not None and not wav.samples:
-        typer.echo(f"note: the model made no sound, so there is no {wav.path}", err=True)
+        silent = unspoken(done.text) == len(done.text) > 0
+        why = "an answer of nothing but data is not read out" if silent else "the model made no sound"
+        typer.echo(f"note: {why}, so there is no {wav.path}", err=True)
     if as_json:
         summary = _summary(assistant, done, wav, said) | {"places": _places(assistant, turn, said, done.text)}
         print(json.dumps(summary, ensure_ascii=False), flush=True)

@@ -510,6 +510,9 @@ class Conversation:
         if not reply.current():
             raise Stale
         if script.gave_up:
+            # A notice may have been said meanwhile. The answer is written as if it had not.
+            memory.cache.crop_to(reply.prompt_length)
+            reply.ids, reply.steps, reply.text, reply.held = [], [], "", []
             yield from own
         else:
             yield next(iter(self.checkpoint.stop))

@@ -301,22 +301,41 @@ def test_one_stop_also_stops_a_program_that_runs(checkpoint: Checkpoint) -> None
     assert len(backend.asked) == 1 and not [t for t in threading.enumerate() if t.name == "backend"]
 
 
-def test_a_notice_is_spoken_while_it_thinks_and_not_shown(checkpoint: Checkpoint) -> None:
+def test_a_notice_is_spoken_while_it_thinks_and_not_shown(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def thinks(options: Options) -> Iterator[Any]:
         time.sleep(0.4)
         yield AnswerDelta("Done.")
         yield Done("stop")
 
-    script_sec = Script.__init__.__defaults__
+    monkeypatch.setattr(Script.__init__, "__defaults__", ("", 0.05))
     conversation = asked(checkpoint)
-    one = answering(Scripted(thinks), notice="Let me think.")
-    try:
-        Script.__init__.__defaults__ = ("", 0.05)
-        events = list(one.respond(conversation, OPTIONS))
-    finally:
-        Script.__init__.__defaults__ = script_sec
+    events = list(answering(Scripted(thinks), notice="Let me think.").respond(conversation, OPTIONS))
     assert events[-1].text == "Done."  # type: ignore[union-attr]
     assert checkpoint.tokenizer.decode(conversation.turns[-1].ids) == "Let me think. Done."
+
+
+def test_a_notice_before_a_failure_leaves_the_thinker_s_answer_as_it_would_be(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_late(options: Options) -> Iterator[Any]:
+        time.sleep(0.4)
+        yield Done("error", truncated=True, error="the server is gone")
+
+    monkeypatch.setattr(Script.__init__, "__defaults__", ("", 0.05))
+    conversation, alone = asked(checkpoint), asked(checkpoint)
+    events = list(answering(Scripted(fails_late), notice="Let me think.").respond(conversation, OPTIONS))
+    *own, done = alone.respond(OPTIONS)
+    assert events[-1].text == done.text  # type: ignore[union-attr]
+    assert conversation.turns[-1].ids == alone.turns[-1].ids
+    assert "".join(event.text for event in of(TextDelta, events)) == done.text  # type: ignore[union-attr]
+    said, answered = (sum(len(event.samples) for event in of(SpeechChunk, one)) for one in (events, own))
+    assert said > 0 and answered > 0
+    for one in (conversation, alone):
+        one.append(Turn("user", ("Go on",)))
+    texts = [list(one.respond(OPTIONS))[-1].text for one in (conversation, alone)]  # type: ignore[union-attr]
+    assert texts[0] == texts[1]
 
 
 def test_tools_are_run_shown_and_read_by_the_model(checkpoint: Checkpoint) -> None:
