@@ -139,7 +139,8 @@ class OpenAiBackend:
             extra |= dict(self.remote.continue_body)
         body["messages"] = [to_openai(message, self.sight) for message in kept]
         inside = self.profile.reasoning.opened_by_prompt and not self.remote.splits_reasoning
-        reader = StreamReader(self.profile.reasoning, options.stop, self.profile.loop_guard, inside)
+        tools = "tools" in body or any(message.role == "tool" for message in kept)
+        reader = StreamReader(self.profile.reasoning, options.stop, self.profile.loop_guard, inside, tools)
         return self._events(lambda client: client.chat.completions.create(**body, extra_body=extra), reader, options)
 
     def complete(self, prompt: str, options: Options) -> Iterator[Event]:

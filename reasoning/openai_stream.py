@@ -13,6 +13,7 @@ from reasoning.messages import ToolCall
 from reasoning.profiles import Delimiters
 from reasoning.stop_text import StopText
 from reasoning.thinking import LoopGuard, ThinkingParser
+from reasoning.tool_calls import ToolCallParser
 
 RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
@@ -23,13 +24,15 @@ class StreamReader:
     """State of one answer. Reasoning comes in fields of its own (`reasoning_content`, `reasoning`) or between marks.
 
     inside: whether content begins within reasoning, as from a server that does not split it off and whose prompt
-    opened it. ended_early: the answer is at its end although the server's stream is not. empty: nothing told so far.
+    opened it. tools: whether any were offered: a server without a parser for the model's calls leaves them in the text.
+    ended_early: the answer is at its end although the server's stream is not. empty: nothing told so far.
     """
 
     marks: Delimiters
     stops: tuple[str, ...] = ()
     loop_guard: bool = False
     inside: bool = False
+    tools: bool = False
     empty: bool = True
     ended_early: bool = False
     _finish: str | None = None
@@ -39,6 +42,7 @@ class StreamReader:
     def __post_init__(self) -> None:
         self._parser = ThinkingParser(self.marks.opening, self.marks.closing, self.inside)
         self._stop = StopText(self.stops)
+        self._in_text = ToolCallParser(self.tools)
         self._guard = LoopGuard() if self.loop_guard else None
 
     def read(self, chunk: Any) -> Iterator[Event]:
@@ -88,10 +92,10 @@ class StreamReader:
                 yield AnswerWasReasoning()
             elif piece.kind == "reasoning":
                 yield ReasoningDelta(piece.text)
-            elif shown := self._stop.push(piece.text):
-                yield AnswerDelta(shown)
-        if last and (rest := self._stop.finish()):
-            yield AnswerDelta(rest)
+            else:
+                yield from map(_answer, self._in_text.push(self._stop.push(piece.text)))
+        if last:
+            yield from map(_answer, [*self._in_text.push(self._stop.finish()), *self._in_text.finish()])
 
     def _watch(self, text: str) -> None:
         if self._guard and self._guard.push(text):
@@ -103,6 +107,10 @@ class StreamReader:
         entry[0] = call.id or entry[0]
         entry[1] += (call.function.name or "") if call.function else ""
         entry[2] += (call.function.arguments or "") if call.function else ""
+
+
+def _answer(part: str | ToolCall) -> AnswerDelta | ToolCall:
+    return AnswerDelta(part) if isinstance(part, str) else part
 
 
 def _usage(usage: Any) -> Usage:

@@ -241,6 +241,17 @@ def test_tool_calls_are_put_together_from_their_pieces() -> None:
     assert server.requests[0][2]["tools"][0]["function"]["name"] == "add"
 
 
+def test_calls_that_a_server_leaves_in_the_text_are_found_where_tools_were_offered() -> None:
+    text = 'Let me add. <tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    reply = Reply([*(chunk(content=text[at : at + 5]) for at in range(0, len(text), 5)), chunk(finish="stop"), END])
+    with backend(reply, reply) as (one, _):
+        offered = list(one.stream(QUESTION, Options(tools=(ADD,))))
+        plain = list(one.stream(QUESTION, Options()))
+    assert text_of(offered) == "Let me add. "
+    assert [event for event in offered if isinstance(event, ToolCall)] == [ToolCall("call_1", "add", '{"a": 1}')]
+    assert text_of(plain) == text
+
+
 def test_content_filter_and_length_are_truncated_answers() -> None:
     for finish in ("length", "content_filter"):
         with backend(answer("nine", finish=finish)) as (one, _):
