@@ -480,6 +480,7 @@ def test_conversations_are_searched_renamed_and_deleted_with_undo(page: Page) ->
     expect(page.locator(".conversations a", has_text="Okapi").first).to_be_visible()
     page.get_by_role("searchbox").fill("zebra")
     expect(page.locator(".conversations > li")).to_have_count(1)
+    expect(page.locator(".excerpt mark")).to_have_text("Zebra")
     item.locator("summary").click()
     item.get_by_role("button", name="Delete").click()
     expect(page.locator(".conversations")).to_have_text("Nothing found.")
@@ -590,6 +591,9 @@ def test_a_phone_has_no_sideways_scroll_and_axe_finds_nothing_serious(
         expect(page.locator("#message")).to_be_visible()
         bring_in_on_phone = page.get_by_role("button", name="Conversations panel")
         bring_in_on_phone.click()
+        bad = {"name": "bad.json", "mimeType": "application/json", "buffer": b"{}"}
+        page.locator("#conversations input[type=file]").set_input_files(bad)  # type: ignore[arg-type]
+        page.locator(".toast").get_by_role("button", name="Close").click()  # the panel does not cover it
         wide = "| " + " | ".join("column" for _ in range(12)) + " |\n" + "|-" * 12 + "|\n\n```\n" + "x" * 400 + "\n```"
         bring_in(page, wide + "\n\n" + "y" * 500 + "\n\nAt 0:01 [a link](https://example.org) $x^2$")
         for element in ("document.documentElement", "document.querySelector('.scroll')"):

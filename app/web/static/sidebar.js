@@ -89,7 +89,7 @@ export class Sidebar {
         },
       },
       title,
-      conversation.excerpt ? el("span", { class: "excerpt" }, conversation.excerpt) : null,
+      conversation.excerpt ? el("span", { class: "excerpt" }, ...this.marked(conversation.excerpt)) : null,
     );
     const formats = { ...FORMATS, ...(conversation.spoken ? SPOKEN_FORMATS : {}) };
     const actions = el(
@@ -121,6 +121,12 @@ export class Sidebar {
     );
     const item = el("li", { "data-id": conversation.id }, link, actions);
     return item;
+  }
+
+  // What was searched for stands out.
+  marked(text) {
+    const words = this.query.split(/\s+/).filter(Boolean).map((one) => one.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    return words.length ? text.split(new RegExp(`(${words.join("|")})`, "iu")).map((piece, index) => (index % 2 ? el("mark", {}, piece) : piece)) : [text];
   }
 
   rename(conversation, item) {
