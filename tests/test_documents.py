@@ -125,7 +125,7 @@ def test_the_pages_of_a_pdf_are_read_one_by_one_as_far_as_they_are_named(tmp_pat
     status, said, _, asked = read(paper, "--pages", "3, 1", replies=[answer("three"), answer("one")])
     assert (status, said) == (0, "three\none\n")
     sent = [one["messages"][-1]["content"][0]["image_url"]["url"].partition("base64,")[2] for one in asked]
-    middle = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").getpixel((50, 50)) for data in sent]
+    middle = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))[50, 50] for data in sent]
     assert [np.argmax(pixel) for pixel in middle] == [2, 0], "blue, then red"
 
 
