@@ -193,15 +193,18 @@ def test_the_stock_clients_three_spoken_turns_are_answered_right(server: Running
 
 
 def test_a_spoken_sum_is_solved_by_the_mixture_of_experts_and_spoken(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    """Both built-in models together: one hears and speaks, the other reasons; small talk stays with the first."""
+    """Both built-in models together: one hears, sees and speaks, the other reasons. A camera runs beside it: what is
+    asked about its picture, and small talk, stay with the first."""
     flags = ("--seed", "0", "--backends", str(BUILT_IN / "moe-nano"))
     with contextlib.closing(RunningServer(tmp_path / "data", MODEL, *flags)) as server, call(server) as client:
         client.until("session.created")
         audio = {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 300}}}
         client.send("session.update", session={"type": "realtime", "audio": audio})
         answers = []
-        for name in ("what-is-twelve-plus-nine", "what-is-your-name"):
-            pcm = np.concatenate([spoken(SPOKEN / f"{name}.wav", RATE_HZ), np.zeros(RATE_HZ, np.float32)])
+        picture = base64.b64encode(circle((20, 160, 40))).decode()
+        for asked in (SPOKEN / "what-is-twelve-plus-nine.wav", QUESTION, SPOKEN / "what-is-your-name.wav"):
+            pcm = np.concatenate([spoken(asked, RATE_HZ), np.zeros(RATE_HZ, np.float32)])
+            client.send("input_video_buffer.append", image=picture, timestamp_ms=0)
             client.hear((pcm * 32767).astype("<i2"))
             begun = len(client.events)
             done = client.until("response.done", 60)["response"]
@@ -214,5 +217,6 @@ def test_a_spoken_sum_is_solved_by_the_mixture_of_experts_and_spoken(tmp_path: P
         address = f"{server.url}/api/conversations/{done['conversation_id']}"
         turns = httpx.get(address).json()["turns"]
     assert answers[0][0] == "moe-nano" and "21" in answers[0][1]
-    assert answers[1] == ("thinker", "My name is Tandem.")
+    assert answers[1:] == [("thinker", "The circle is green."), ("thinker", "My name is Tandem.")]
     assert "plus" in turns[0]["transcript"] and turns[1]["model"] == "moe-nano"
+    assert [part["kind"] for part in turns[0]["parts"]] == ["image", "audio"], "the camera was on"

@@ -16,7 +16,7 @@ import pytest
 from app.realtime.routing import Routing
 from app.told import Routed, Said
 from multimodal.checkpoint import Checkpoint, load
-from multimodal.media import AudioClip
+from multimodal.media import AudioClip, Picture
 from multimodal.prompt import Turn
 from reasoning.backend import AnswerDelta, Done, Options, ReasoningDelta
 from reasoning.errors import BackendUnavailable
@@ -67,17 +67,21 @@ def routing(
     return Routing(answering(backend, **more), checkpoint, lambda: "auto", lambda model: Dictated(model, text, now))
 
 
-def spoken(checkpoint: Checkpoint, routing: Routing | None = None) -> tuple[Conversation, Transcription | None]:
-    """A conversation whose last turn was spoken."""
+def spoken(
+    checkpoint: Checkpoint, routing: Routing | None = None, pictures: int = 0
+) -> tuple[Conversation, Transcription | None]:
+    """A conversation whose last turn was spoken. pictures: of a camera that ran beside it; two make a film."""
     conversation = Conversation(checkpoint)
     listening = Listening(conversation, routing.transcription() if routing is not None else None)
+    for number in range(pictures):
+        listening.see((float(number), Picture(np.full((56, 56, 3), 80 * number, np.uint8))))
     listening.hear(sound(2.7))
     listening.commit()
     return conversation, listening.words
 
 
-def answer(checkpoint: Checkpoint, routing: Routing) -> tuple[Conversation, list[ScriptedEvent]]:
-    conversation, words = spoken(checkpoint, routing)
+def answer(checkpoint: Checkpoint, routing: Routing, pictures: int = 0) -> tuple[Conversation, list[ScriptedEvent]]:
+    conversation, words = spoken(checkpoint, routing, pictures)
     told: list[ScriptedEvent] = []
     routing.answer(conversation, OPTIONS, words).run(told.append)
     assert [isinstance(event, ResponseDone) for event in told].index(True) == len(told) - 1, "one end, and at the end"
@@ -111,6 +115,31 @@ def test_a_heavy_question_is_solved_by_the_backend_and_spoken_by_the_talker(chec
         ("9.8 is larger.", 14),
         ("It has x squared more.", 33),
     ]
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_beside_a_running_camera_a_problem_goes_to_the_backend_and_the_picture_does_not(
+    checkpoint: Checkpoint, pictures: int
+) -> None:
+    backend = Scripted(says("9.8 is larger."))
+    conversation, told = answer(checkpoint, routing(checkpoint, backend, HEAVY), pictures)
+    assert [one.route.backend for one in asides(told, Routed)] == ["scripted"]
+    assert text(told) == "9.8 is larger."
+    assert backend.asked[0][-1].content == (HEAVY,), "the words alone"
+    assert len(conversation.turns[0].content) == (2 if pictures == 1 else 1), "the Thinker remembers what it saw"
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("words", ["Which number on the left is larger than 9.11 and 9.8?", "Solve the equation."])
+def test_beside_a_running_camera_a_problem_that_is_seen_stays_with_the_thinker(
+    checkpoint: Checkpoint, words: str, pictures: int
+) -> None:
+    plain = Scripted(says("Blind."))
+    answer(checkpoint, routing(checkpoint, plain, words))
+    assert plain.asked, "without a camera it is a problem for the backend"
+    backend = Scripted()
+    _, told = answer(checkpoint, routing(checkpoint, backend, words), pictures)
+    assert [one.route.backend for one in asides(told, Routed)] == ["thinker"] and not backend.asked
 
 
 def test_what_the_thinker_began_leaves_no_trace(checkpoint: Checkpoint) -> None:

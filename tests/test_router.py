@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from app.route import route as command
 from reasoning.cues import load_cues
-from reasoning.features import DOMAINS, READ_CHARS, read_features
+from reasoning.features import DOMAINS, READ_CHARS, read_features, refers_to_sight
 from reasoning.formula import Language
 from reasoning.reason import TABLE, Reason
 from reasoning.router import AUTO, THINKER, Asked, Available, Request, Thresholds, fall_back, route
@@ -56,6 +56,22 @@ def test_both_languages_are_routed_well(language: str) -> None:
     rows = [row for row in PROMPTS if read_features(row["text"]).chinese == (language == "zh")]
     wrong = [row["text"] for row in rows if routed(row) != row["heavy"]]
     assert len(rows) > 100 and len(wrong) <= 0.1 * len(rows), wrong
+
+
+def test_beside_a_camera_only_what_does_not_refer_to_the_picture_leaves_the_one_who_sees() -> None:
+    """camera_prompts.jsonl has what people say to a camera, and what they say beside one. PROMPTS were labelled before
+    the rules for a camera."""
+    said = [json.loads(line) for line in (ROOT / "tests" / "camera_prompts.jsonl").read_text().splitlines()]
+    leaves = {row["text"] for row in said if routed(row) and not refers_to_sight(row["text"])}
+    seen = [row["text"] for row in said if row["seen"]]
+    problems = [row["text"] for row in said if not row["seen"] and routed(row)]
+    assert sum(routed(row) for row in said if row["seen"]) >= 15, "words alone would send many of them away"
+    assert not leaves & set(seen)
+    assert len(leaves & set(problems)) >= 0.95 * len(problems) and len(problems) >= 40
+    pictures = [row for row in PROMPTS if {"image", "video"} & set(row.get("attachments", ()))]
+    assert sum(refers_to_sight(row["text"]) for row in pictures) >= 0.95 * len(pictures)
+    heavy = [row for row in PROMPTS if row["heavy"] and row["kind"] != "code"]
+    assert sum(not refers_to_sight(row["text"]) for row in heavy) >= 0.95 * len(heavy)
 
 
 def test_the_labelled_set_is_large_and_varied() -> None:

@@ -21,6 +21,7 @@ from app.told import Routed
 from multimodal.checkpoint import Checkpoint
 from multimodal.media import AudioClip
 from multimodal.prompt import Turn
+from reasoning.features import refers_to_sight
 from reasoning.router import THINKER, Route
 from streaming.dialogue import Tell
 from streaming.events import Aside, ResponseDone, ScriptedEvent
@@ -67,14 +68,16 @@ class Routing:
         self._words[turn] = words
 
     def read(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The turns as a backend reads them: words in place of the sounds in which they were said."""
+        """The turns as a backend reads them: words in place of the sounds in which they were said, with what a camera
+        showed beside them only where they refer to it."""
         return [self._read(turn) for turn in turns]
 
     def _read(self, turn: Turn) -> Turn:
         words = self._words.get(turn)
         if words is None:
             return turn
-        return replace(turn, content=(*(part for part in turn.content if not isinstance(part, AudioClip)), words))
+        shown = [part for part in turn.content if not isinstance(part, AudioClip)] if refers_to_sight(words) else []
+        return replace(turn, content=(*shown, words))
 
 
 class RoutedAnswer:
