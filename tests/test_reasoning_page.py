@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import RunningServer, ask
+from tests.browser import RunningServer, ask, visitor
 from tests.family_checkpoints import write_checkpoint
 from tests.scripted_server import END, Reply, ScriptedServer, chunk, scripted
 
@@ -157,3 +158,29 @@ def test_a_backend_that_sees_is_told_the_pictures_of_earlier_questions(page: Pag
     assert [one["role"] for one in asked] == ["system", "user", "assistant", "user"]
     assert [part["type"] for part in asked[1]["content"]] == ["image_url", "text"]
     assert "bbox_2d" in asked[2]["content"] and asked[3]["content"] == "And what is beside it?"
+
+
+def test_whoever_was_configured_answers_until_the_page_says_otherwise(
+    browser: Browser, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    with scripted(says("Hi."), says("9.8.")) as remote:
+        flags = ("--seed", "5", "--backends", f"qwen3-30b-a3b@{remote.url}", "--backend", "qwen3-30b-a3b")
+        with contextlib.closing(RunningServer(tmp_path / "data", tiny_checkpoint, *flags)) as server:
+            with visitor(browser, server) as page:
+                page.goto(server.url)
+                expect(page.locator(".engine.ready")).to_be_visible()
+                ask(page, "Hello")
+                answer = page.locator("li.assistant").last.locator(".text").last
+                expect(answer).to_have_text("Hi.")
+                page.get_by_role("button", name="Settings").first.click()
+                expect(page.get_by_role("radio", name="qwen3-30b-a3b")).to_be_checked()
+                page.get_by_role("radio", name="Auto").check()
+                page.wait_for_timeout(300)
+                ask(page, "Hello")
+                assert len(remote.requests) == 1, "the router leaves a greeting with the Thinker"
+                ask(page, HEAVY)
+                expect(answer).to_have_text("9.8.")
+                page.reload()
+                expect(page.locator(".engine.ready")).to_be_visible()
+                page.get_by_role("button", name="Settings").first.click()
+                expect(page.get_by_role("radio", name="Auto")).to_be_checked()

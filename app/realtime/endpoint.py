@@ -26,7 +26,6 @@ from app.web import settings as page_settings
 from app.web.engine import EngineUnavailable
 from app.web.replies import Answering
 from app.web.routes import Services
-from reasoning.router import AUTO
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.realtime.session import Session
@@ -178,8 +177,7 @@ class Calls:
 
         def choice() -> str:
             """Who shall answer, as the page says now."""
-            chosen = page_settings.load(services.history).route
-            return chosen if chosen != AUTO else config.backend
+            return page_settings.load(services.history).choice(config.backend)
 
         if self._record is not None:
             seed = config.seed if config.seed is not None else secrets.randbits(31)

@@ -78,7 +78,10 @@ def build(services: Services) -> gr.Blocks:
             speech = gr.Checkbox(value=kept.speech, label=words["speak answers"], elem_id="setting-speech")
             voice = gr.Radio([], label=words["voice"], elem_id="setting-voice", visible=False)
             route = gr.Radio(
-                _routes(words, services), value=kept.route, label=words["who answers"], elem_id="setting-route"
+                _routes(words, services),
+                value=kept.choice(services.config.backend),
+                label=words["who answers"],
+                elem_id="setting-route",
             )
             model = gr.Dropdown([], label=words["model"], elem_id="setting-model", filterable=False)
 
@@ -138,7 +141,9 @@ def _shown(services: Services) -> list[Any]:
         gr.update(value=chosen.language),
         gr.update(value=chosen.speech, label=words["speak answers"]),
         gr.update(choices=voices, value=spoken_by, label=words["voice"], visible=bool(voices)),
-        gr.update(choices=_routes(words, services), value=chosen.route, label=words["who answers"]),
+        gr.update(
+            choices=_routes(words, services), value=chosen.choice(services.config.backend), label=words["who answers"]
+        ),
         gr.update(choices=_models(services.config, current), value=current, label=words["model"]),
     ]
 

@@ -249,7 +249,8 @@ class Replies:
         done: ResponseDone | None = None
         told = Told()
         earlier = [self.memory.shown(turn) for turn in reply.path[:-1][-MOST_HISTORY:]]
-        for event in assistant.answering.respond(conversation, options, chosen.route, earlier):
+        choice = chosen.choice(assistant.config.backend)
+        for event in assistant.answering.respond(conversation, options, choice, earlier):
             if reply.stop:
                 conversation.cancel()
             if isinstance(event, Reasoning) and event.replaced:

@@ -13,23 +13,29 @@ _NAME = "page"
 
 @dataclass(frozen=True)
 class Settings:
-    """voice: one of the model's, None for its first. route: "auto" or the name of who answers. language: of the page.
+    """voice: one of the model's, None for its first. route: "auto" or the name of who answers, None for whom Tandem was
+    started with. language: of the page.
 
     model: None for the one that Tandem was started with.
     """
 
     voice: str | None = None
-    route: str = "auto"
+    route: str | None = None
     speech: bool = True
     language: Language = "en"
     model: str | None = None
+
+    def choice(self, configured: str) -> str:
+        """Who shall answer. configured: what Tandem was started with."""
+        return configured if self.route is None else self.route
 
     def view(self) -> dict[str, Any]:
         return asdict(self)
 
     def changed(self, **fields: Any) -> Settings:
         """Raises ValueError for a setting or a value that there is not."""
-        kinds = {"voice": (str, type(None)), "route": str, "speech": bool, "language": str, "model": (str, type(None))}
+        text = (str, type(None))
+        kinds = {"voice": text, "route": text, "speech": bool, "language": str, "model": text}
         for name, value in fields.items():
             if name not in kinds or not isinstance(value, kinds[name]):
                 raise ValueError(f"{name} cannot be {value!r}")
