@@ -56,10 +56,11 @@ SEEN = re.compile(
     r"|\b(?:what|who|which)(?:'s| is| are| was| does)? (?:that|those)\b|\bthat one\b|\bover there\b"
     r"|\b(?:what|which) colou?r|\bcolou?r of the\b|\bdescribe\b"
     r"|\b(?:is|are|says?|stands) (?:it )?written\b|\bwhat does (?:it|the \w+) say\b|\bpoint (?:to|at)\b"
-    r"|\bon (?:the|my|your) (?:left|right|top|bottom)\b|\bin (?:my|your) hands?\b|\b(?:in front of|behind|next to) (?:me|you)\b"
+    r"|\bon (?:the|my|your) (?:left|right|top|bottom)\b|\bin (?:my|your) hands?\b"
+    r"|\b(?:in front of|behind|next to) (?:me|you)\b"
     r"|看|这(?![年月周天次样])|那(?:个|些|是|张|边)|图(?!书)|照片|画面|屏幕|镜头|摄像|视频|颜色|上面|手[里上]|左边|右边|穿着|写着|写了什么"
 )
-# … or where it names things of the world as known and gives less than two numbers, and no sentence before its question, …
+# … or where it names things of the world as known, gives less than two numbers, and states nothing before it asks, …
 NAMED = re.compile(
     r"\b(?:the|my|your|her|his|their) (?!(?:square|cube|root|derivative|integral|sum|product|difference|area|volume|"
     r"perimeter|circumference|hypotenuse|probability|chance|odds|average|mean|median|greatest|largest|biggest|smallest|"
