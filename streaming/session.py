@@ -366,7 +366,7 @@ class Conversation:
             for thread in threads:
                 thread.join()
             done = self._commit(reply)
-            self._answering, self._script = False, None
+            self._answering = False  # who writes a script may go on after its last word, until `cancel`
         yield done
 
     def _begin(self, options: ResponseOptions, voice: Voice | None) -> _Reply:
