@@ -18,6 +18,7 @@ _ABBREVIATION = re.compile(
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]*_”’]*(?=\s)|[。！？；]+[”’」』）]*|\n{2,}|\n(?=\s*(?:[-*+•]|\d+[.)]|#|\|))")
 _TABLE_LINE = re.compile(r"^\s*\|.*\|\s*$")
 _MATH = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$(?=\S)([^$\n]+?)(?<=\S)\$(?!\d)", re.DOTALL)
+_WORD = re.compile(r"(?:[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+(?:[.,'’-]\w+)*)[^\w\s]*")
 _OPENERS = ("$$", "\\[", "\\(")
 _SAID = {
     "en": {
@@ -182,6 +183,22 @@ def _inside_formula(head: str, formulas: list[tuple[int, int]]) -> bool:
     """Whether a formula is open at the end of `head`."""
     outside = "".join(head[i] for i in range(len(head)) if not any(start <= i < stop for start, stop in formulas))
     return any(opener in outside for opener in _OPENERS)
+
+
+def heard_chars(text: str, heard: str, language: Language = "en") -> int:
+    """How many characters of `text`, Markdown, were heard, where `heard` is the beginning of its spoken form: up to the
+    last whole word, and of a formula all or nothing."""
+    formulas = [match.span() for match in _MATH.finditer(text)]
+    said, found = _letters(heard), 0
+    for word in _WORD.finditer(text):
+        if not any(start < word.end() < stop for start, stop in formulas):
+            spoken = _letters(plain(text[: word.end()], language))
+            found = word.end() if spoken and said.startswith(spoken) else found
+    return found
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text)
 
 
 def plain(text: str, language: Language = "en") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 import time
@@ -13,6 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
+from app.realtime.items import Item
+from app.realtime.response import Response
 from app.realtime.routing import Routing
 from app.told import Routed, Said
 from multimodal.checkpoint import Checkpoint, load
@@ -20,6 +23,7 @@ from multimodal.media import AudioClip, Picture
 from multimodal.prompt import Turn
 from reasoning.backend import AnswerDelta, Done, Options, ReasoningDelta
 from reasoning.errors import BackendUnavailable
+from reasoning.router import Available, Request, route
 from streaming.call import Call, CallSettings
 from streaming.call_events import CallEvent, Interrupted, ReplyEvent, ReplyStarted, TurnStarted
 from streaming.clock import ThreadLine
@@ -203,7 +207,7 @@ def test_the_words_of_a_turn_that_is_spoken_equal_those_of_its_file(checkpoint: 
     assert len(words.write(lambda: False).text) < len(expected)
 
 
-@pytest.mark.parametrize("when", ["before the words", "while it thinks", "while it speaks"])
+@pytest.mark.parametrize("when", ["before the words", "while it thinks", "while it speaks", "after all it may say"])
 def test_one_interruption_stops_words_backend_and_voice(checkpoint: Checkpoint, when: str) -> None:
     now, thinking, stopped = threading.Event(), threading.Event(), threading.Event()
 
@@ -213,6 +217,8 @@ def test_one_interruption_stops_words_backend_and_voice(checkpoint: Checkpoint, 
         thinking.set()
         if when == "while it speaks":
             yield AnswerDelta("The first sentence is whole. And ")
+        if when == "after all it may say":
+            yield AnswerDelta(f"It says {'more and ' * 30}. ")
         while not options.cancellation.cancelled:
             time.sleep(0.005)
         yield Done("cancelled", truncated=True)
@@ -229,13 +235,35 @@ def test_one_interruption_stops_words_backend_and_voice(checkpoint: Checkpoint, 
     until = time.monotonic() + 20
     while when == "while it speaks" and not len(wave(list(told))) and time.monotonic() < until:
         time.sleep(0.005)
+    while when == "after all it may say" and len(conversation.turns) < 2 and time.monotonic() < until:
+        time.sleep(0.005)
     reply.cancel()
     thread.join(5)
     assert not thread.is_alive()
-    assert [event.status for event in told if isinstance(event, ResponseDone)] == ["cancelled"]
+    status = "length" if when == "after all it may say" else "cancelled"
+    assert [event.status for event in told if isinstance(event, ResponseDone)] == [status]
     assert stopped.is_set() == (when != "before the words")
     conversation.append(Turn("user", ("Hello",)))  # it is quiet again
     assert list(conversation.respond(OPTIONS))[-1].status in ("completed", "length")  # type: ignore[union-attr]
+
+
+def test_of_an_interrupted_answer_the_words_that_were_heard_are_shown() -> None:
+    item = Item({"id": "item"}, "turn", 1)
+    reply = Response(lambda kind, **fields: None, item, OPTIONS, True, lambda: None)
+    text = "The area is $x^2$. It is **larger** than 9. That is all."
+    reply.take(Routed(route(Request(HEAVY, choice="mine", available=(Available("mine", frozenset()),)))))
+    for event in (TextDelta(0, text), Said("The area is x squared.", 18), Said("It is larger than 9.", 43)):
+        reply.take(event)
+    kept = {
+        "": "",
+        "The area": "The area",
+        "The area is x squared.": "The area is $x^2$.",
+        "The area is x squared. It is larg": "The area is $x^2$. It is",
+        "The area is x squared. It is larger": "The area is $x^2$. It is **larger**",
+        "The area is x squared. It is larger than 9.": "The area is $x^2$. It is **larger** than 9.",
+    }
+    assert {said: reply.shown(said) for said in kept} == kept
+    assert reply.shown("Wait. The area is", notice="Wait.") == "The area is"
 
 
 def test_a_backend_that_fails_leaves_the_answer_to_the_thinker(checkpoint: Checkpoint) -> None:
@@ -341,9 +369,12 @@ def test_in_a_call_a_follow_up_goes_on_with_the_backend_and_a_barge_in_stops_it(
 
 def test_over_the_socket_a_backends_answer_is_spoken_shown_and_kept(tmp_path: Path, tiny_checkpoint: Path) -> None:
     """The user's choice stands for the words here: a random model writes down noise."""
-    long = Reply([chunk(content="The sum is **12**. "), chunk(content="It goes on and on. ")], end="hang")
-    with scripted(reply_of("First, $x = 7$. ", "Then **12**."), long) as backend:
-        flags = ("--max-tokens", "48", "--backends", f"mine@{backend.url}", "--backend", "mine")
+    long = Reply(
+        [chunk(content="The sum is **12**, and it is a long sum. "), chunk(content="It goes on. ")], end="hang"
+    )
+    longer = Reply([chunk(content="It **goes** on and on and on and on and on and on and on. ")], end="hang")
+    with scripted(reply_of("First, $x = 7$. ", "Then **12**."), long, longer) as backend:
+        flags = ("--seed", "0", "--max-tokens", "64", "--backends", f"mine@{backend.url}", "--backend", "mine")
         with contextlib.closing(RunningServer(tmp_path / "data", tiny_checkpoint, *flags)) as server:
             with call(server) as client:
                 manual(client, audio={"input": {"turn_detection": None, "transcription": {"model": "any"}}})
@@ -364,10 +395,24 @@ def test_over_the_socket_a_backends_answer_is_spoken_shown_and_kept(tmp_path: Pa
                 assert client.until("response.done")["response"]["status"] == "cancelled"
                 client.until("conversation.item.truncated")
                 assert backend.stopped.wait(5), "one interruption stops the backend, too"
+                client.hear(question(0.1))
+                client.send("input_audio_buffer.commit")
+                client.send("response.create")
+                event = client.until("response.output_audio.delta")
+                item, sent_ms = event["item_id"], len(base64.b64decode(event["delta"])) / 48
+                client.send(
+                    "conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=round(0.9 * sent_ms)
+                )
+                client.until("conversation.item.truncated")
+                client.send("conversation.item.retrieve", item_id=item)
+                cut = client.until("conversation.item.retrieved")["item"]["content"][0]["transcript"]
             turns = httpx.get(f"{server.url}/api/conversations/{done['conversation_id']}").json()["turns"]
     heard = next(e for e in client.events if e["type"].endswith("transcription.completed"))["transcript"]
     assert [message["content"] for message in backend.requests[1][2]["messages"]][-2] == "First, $x = 7$. Then **12**."
     assert turns[0]["transcript"] == heard and turns[1]["text"] == "First, $x = 7$. Then **12**."
     assert turns[1]["route"]["backend"] == turns[1]["model"] == "mine"
     assert (turns[3]["text"], turns[3]["status"]) == ("", "cancelled")
-    assert turns[3]["unheard"].startswith("The sum is **12**.")
+    assert turns[3]["unheard"].startswith("The sum is **12**, and")
+    shown = turns[5]["text"]
+    assert shown + turns[5]["unheard"] == "It **goes** on and on and on and on and on and on and on. "
+    assert cut.startswith(shown.replace("**", "")) and len(cut) - len(shown.replace("**", "")) < len(" goes")

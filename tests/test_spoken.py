@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reasoning.formula import spoken_formula
-from reasoning.spoken import SpokenText, plain, unspoken
+from reasoning.spoken import SpokenText, heard_chars, plain, unspoken
 
 ANSWER = """# Solution
 
@@ -63,6 +63,34 @@ def test_a_sentence_is_spoken_as_soon_as_it_is_whole() -> None:
 
 
 BOXES = '[{"bbox_2d": [1, 2, 30, 40], "label": "frog ] \\"x\\""}]'
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "kept"),
+    [
+        ("The sum is **12**, not 13.", "The sum is 12", "The sum is **12**,"),
+        ("The sum is **12**, not 13.", "The sum is 12, no", "The sum is **12**,"),
+        ("It has $x^2 + 1$ more.", "It has x squared", "It has"),
+        ("It has $x^2 + 1$ more.", "It has x squared plus 1", "It has $x^2 + 1$"),
+        ("It has $x^2 + 1$ more.", "It has x squared plus 1 more.", "It has $x^2 + 1$ more."),
+        (" 1. See [the page](http://x.y/z), then *stop*.", "See the page", " 1. See [the page](http://x.y/z),"),
+        ("Is 9.8 more than 9.11?", "Is 9.8 more than 9.1", "Is 9.8 more than"),
+        ("每支3元，一共15元。", "每支3元，一共", "每支3元，一共"),
+        ("Anna's is well-known.", "Anna's is well", "Anna's is"),
+        ("Nothing.", "", ""),
+        ("| a | b |", "Here is a table", ""),
+    ],
+)
+def test_what_was_heard_of_an_answer_is_kept_to_the_word(text: str, heard: str, kept: str) -> None:
+    assert text[: heard_chars(text, heard)] == kept
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(alphabet="ab1 .!$|`*_[]()", max_size=40), st.integers(0, 40))
+def test_more_that_was_heard_is_never_less_that_is_kept(text: str, heard: int) -> None:
+    said = plain(text)
+    less, more = heard_chars(text, said[:heard]), heard_chars(text, said)
+    assert less <= more <= len(text)
 
 
 @pytest.mark.parametrize("size", [1, 3, 10_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from app.realtime.settings import RATE_HZ
 from app.told import Routed, Said, shown_after
 from app.web.told import Told
 from reasoning.router import THINKER
+from reasoning.spoken import heard_chars
 from streaming.call_events import TurnTiming
 from streaming.events import ResponseDone
 from streaming.session import ResponseOptions
@@ -98,20 +100,17 @@ class Response:
             )
 
     def shown(self, said: str, notice: str = "") -> str:
-        """The text on the page of which `said` was said: the reply's own, or as much of a backend's text as the
-        sentences in `said` stand for. notice: what was said before them."""
+        """The text on the page of which `said` was said: the reply's own, or as much of a backend's text as its words
+        stand for. notice: what was said before them."""
         if not self._by_backend:
             return said
-        said = said.removeprefix(notice).lstrip()
-        end, spoken = 0, ""
-        for at, sentence in enumerate(self._sentences):
-            spoken = f"{spoken} {sentence.text}".lstrip()
-            if not said.startswith(spoken):
-                break
-            following = self._sentences[at + 1].shown if at + 1 < len(self._sentences) else None
-            if sentence.shown != following:  # several sentences may have become whole at once
-                end = sentence.shown
-        return self._shown[:end]
+        language, left, begin = self.told.routes[-1].language, said.removeprefix(notice).lstrip(), 0
+        for end, sentences in groupby(self._sentences, lambda one: one.shown):  # several may become whole at once
+            spoken = " ".join(sentence.text for sentence in sentences)
+            if not left.startswith(spoken):
+                return self._shown[: begin + heard_chars(self._shown[begin:end], left, language)]
+            left, begin = left[len(spoken) :].lstrip(), end
+        return self._shown[:begin]
 
     def whole(self, said: str) -> str:
         """What the page shows of a reply of which all of `said` was said."""
