@@ -3,6 +3,10 @@
 // On plain http browsers have no AudioWorklet: there a reply can be played when it is complete, by its own button.
 const WORKS = "audioWorklet" in (globalThis.BaseAudioContext?.prototype ?? {});
 
+// Reading outputLatency while sound plays freezes a Firefox page for ever, now and then: the page waits for the sound
+// server, whose callback waits for the page's audio graph, which waits for the page.
+const TELLS_LATENCY = !navigator.userAgent.includes("Firefox");
+
 export class SpeechPlayer extends EventTarget {
   constructor() {
     super();
@@ -84,7 +88,7 @@ export class SpeechPlayer extends EventTarget {
 
   // What came out of the loudspeaker: the worklet hands samples over a little before they sound.
   position() {
-    const aheadSec = this.context.outputLatency || this.context.baseLatency || 0;
+    const aheadSec = (TELLS_LATENCY && this.context.outputLatency) || this.context.baseLatency || 0;
     return { turn: this.turn, heardMs: Math.max(0, Math.round((this.played / this.context.sampleRate - aheadSec) * 1000)) };
   }
 
