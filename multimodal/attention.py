@@ -16,73 +16,75 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from multimodal.linear import linear, multiplies_fast
+from multimodal.linear import FEWEST_ROWS, linear, multiplies_fast
 
-NAME = "grouped_sdpa"
-BLOCK_SCORES = 1 << 18  # float32 scores held at once, within a core's cache,
+BLOCK_SCORES = 1 << 19  # float32 scores held at once, about a core's cache,
 BLOCK_ROWS = 64  # but no fewer rows than this: each block reads the keys anew
 
 
-def grouped_attention(
-    module: torch.nn.Module,
+def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. query [B, H, n, D]; key, value [B, K, L, D], H a multiple of K;
-    attention_mask [B or 1, 1, n, L] or None. Returns [B, n, H, D]."""
-    batch, heads, rows, width = query.shape
-    groups = heads // key.shape[1]
-    if rows > 1 and attention_mask is None:
-        causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
-        assert not causal or rows == key.shape[2], "rows after a cache need a mask"
-        assert not dropout, "for inference only"
-        return attend(query, key, value, scaling, causal).transpose(1, 2).contiguous(), None
-    folded = query.reshape(batch, key.shape[1], groups * rows, width)  # [B, K, g·n, D]
-    mask = attention_mask.repeat(1, 1, groups, 1) if attention_mask is not None and groups > 1 else attention_mask
-    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    out = out.view(batch, key.shape[1], groups, rows, width).permute(0, 3, 1, 2, 4)  # [B, n, K, g, D]
-    return out.reshape(batch, rows, heads, width), None
-
-
-def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, causal: bool
+    scaling: float | None,
+    causal: bool,
+    window: int | None = None,
 ) -> torch.Tensor:
-    """query [B, H, n, D]; key, value [B, K, L, D], H a multiple of K; causal: n = L. Returns [B, H, n, D].
+    """query [B, H, n, D]; key, value [B, K, L, D], H a multiple of K; causal: the rows are the last n of the L, and see
+    no later ones, of `window` the last so many with themselves. Returns [B, H, n, D].
 
     On a processor in float32 a block of rows at a time through oneDNN, see `multimodal.linear`.
     """
-    groups = query.shape[1] // key.shape[1]
-    if not multiplies_fast(query):
-        return F.scaled_dot_product_attention(query, key, value, scale=scaling, is_causal=causal, enable_gqa=groups > 1)
     batch, heads, rows, width = query.shape
-    length = key.shape[2]
-    query = (query * (width**-0.5 if scaling is None else scaling)).contiguous()
-    key, value = key.contiguous(), value.contiguous()  # oneDNN is slow where rows do not lie behind one another
-    out = torch.empty_like(query, memory_format=torch.contiguous_format)
+    length, groups = key.shape[2], heads // key.shape[1]
+    windowed = causal and window is not None and length > window
+    if rows < FEWEST_ROWS or windowed or not multiplies_fast(query):
+        return _attend_at_once(query, key, value, scaling, causal, window if windowed else None)
+    scale = width**-0.5 if scaling is None else scaling
+    out = query.new_empty(batch, rows, heads, width).transpose(1, 2)
     blocks = -(-rows // max(BLOCK_ROWS, BLOCK_SCORES // (groups * length)))
     block = -(-rows // blocks)
-    later = torch.ones(block, block, dtype=torch.bool).triu(1)  # [row, key]: keys that come after the row
+    later = torch.ones(block, block, dtype=torch.bool).triu(1) if causal else None  # [row, key] after the row
     for b in range(batch):
         for k in range(heads // groups):
             own = slice(k * groups, (k + 1) * groups)
-            values = value[b, k].t()  # [D, L]
+            keys, values = key[b, k].contiguous(), value[b, k].contiguous()  # oneDNN is slow on scattered rows
             for first in range(0, rows, block):
                 end = min(rows, first + block)
-                seen = end if causal else length
-                asking = query[b, own, first:end].reshape(-1, width)  # [g·block, D]
-                scores = linear(asking, key[b, k, :seen])
-                if causal:
+                seen = length - rows + end if causal else length
+                asking = (query[b, own, first:end] * scale).reshape(-1, width)  # [g·block, D]
+                scores = linear(asking, keys[:seen])
+                if later is not None:
                     size = end - first
-                    scores.view(groups, size, seen)[:, :, first:].masked_fill_(later[:size, :size], -torch.inf)
+                    scores.view(groups, size, seen)[:, :, -size:].masked_fill_(later[:size, :size], -torch.inf)
                 torch.softmax(scores, -1, out=scores)
-                out[b, own, first:end] = linear(scores, values[:, :seen]).view(groups, -1, width)
+                out[b, own, first:end] = linear(scores, values.t()[:, :seen]).view(groups, -1, width)
     return out
+
+
+def _attend_at_once(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, causal: bool, window: int | None
+) -> torch.Tensor:
+    """`attend` by torch's own kernel. With a mask, or for one row, a group's heads are rows of one problem."""
+    batch, heads, rows, width = query.shape
+    length, groups = key.shape[2], heads // key.shape[1]
+    if window is None and rows > 1 and (rows == length or not causal):
+        return F.scaled_dot_product_attention(query, key, value, scale=scaling, is_causal=causal, enable_gqa=groups > 1)
+    mask = None
+    if causal and (rows > 1 or window is not None):
+        mask = torch.ones(rows, length, dtype=torch.bool, device=query.device).tril(length - rows)
+        mask = mask if window is None else mask.triu(length - rows - window + 1)
+        mask = mask.repeat(groups, 1)  # [g·n, L]
+    folded = query.reshape(batch, heads // groups, groups * rows, width)  # [B, K, g·n, D]
+    return F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scaling).view(query.shape)
+
+
+def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn heads [n, H, D], in place, by the angles of cos and sin [n, 1, D / 2], each of two halves' pairs by one."""
+    first, second = heads.chunk(2, -1)
+    turned = first * sin
+    first.mul_(cos).addcmul_(second, sin, value=-1)
+    second.mul_(cos).add_(turned)
 
 
 def attend_segments(
@@ -116,24 +118,16 @@ def _vision_attention(
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **_: Any,
 ) -> torch.Tensor:
-    """Qwen2_5OmniVisionAttention.forward. hidden_states [n, D]; cu_seqlens: where segments begin and end."""
-    from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import apply_rotary_pos_emb_vision
-
+    """Qwen2_5OmniVisionAttention.forward. hidden_states [n, D]; cu_seqlens: where segments begin and end; position
+    embeddings: cosine and sine float32 [n, d], both halves alike."""
     query, key, value = (
         layer(hidden_states).unflatten(-1, (self.num_heads, -1)) for layer in (self.q, self.k, self.v)
-    )  # [n, H, D]
-    query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+    )  # [n, H, d]
+    cos, sin = (part[:, None, : part.shape[-1] // 2] for part in position_embeddings)  # [n, 1, d / 2]
+    kind, query, key = query.dtype, query.float(), key.float()
+    rotate(query, cos, sin)
+    rotate(key, cos, sin)
     borders = cu_seqlens.tolist()
     lengths = [end - start for start, end in pairwise(borders)]
-    out = attend_segments(query, key, value, lengths, self.scaling)
+    out = attend_segments(query.to(kind), key.to(kind), value, lengths, self.scaling)
     return self.proj(out.flatten(1))
-
-
-def use_grouped_attention(decoder: Any) -> None:
-    """Let a transformers decoder (Thinker text model, Talker model) attend through `grouped_attention`."""
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    ALL_ATTENTION_FUNCTIONS.register(NAME, grouped_attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
-    decoder.set_attn_implementation(NAME)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from multimodal.attention import use_grouped_attention
 from multimodal.audio import AudioEncoder
 from multimodal.errors import CheckpointError, TandemError, VoiceError
 from multimodal.linear import use_onednn
@@ -171,12 +170,10 @@ def _assemble(name: str, where: str, model: Any, processor: Any, place: torch.de
     audio = AudioEncoder(model.thinker.model.audio_tower, processor.feature_extractor)
     vision = VisionEncoder(model.thinker.model.visual, processor.image_processor)
     use_onednn(model)
-    use_grouped_attention(model.thinker.model.language_model)
     thinker = Thinker(model.thinker, audio, vision, Tmrope.read(control, config.thinker_config))
     talker, token2wav, voices = None, None, {}
     if model.has_talker:
         token2wav = Token2Wav(model.token2wav.float(), _ode_settings(settings))
-        use_grouped_attention(model.talker.model)
         talker = Talker(model.talker, thinker.embed_tokens, token2wav.last_code)
         voices = {key: token2wav.voice(key, entry) for key, entry in model.speaker_map.items()}
     eos = settings.get("eos_token_id")

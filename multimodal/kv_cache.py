@@ -22,8 +22,7 @@ class GrowingLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        while self.capacity < key_states.shape[-2]:
-            self.capacity *= 2
+        self._widen(key_states.shape[-2])
         self.keys = self._empty(key_states)
         self.values = self._empty(value_states)
         self.is_initialized = True
@@ -38,17 +37,27 @@ class GrowingLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None and self.values is not None
         end = self.length + key_states.shape[-2]
-        if end > self.capacity:
-            while self.capacity < end:
-                self.capacity *= 2
-            old_keys, old_values = self.keys, self.values
-            self.keys, self.values = self._empty(old_keys), self._empty(old_values)
-            self.keys[:, :, : self.length] = old_keys[:, :, : self.length]
-            self.values[:, :, : self.length] = old_values[:, :, : self.length]
+        self.reserve(end)
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` rows in all."""
+        if length <= self.capacity:
+            return
+        self._widen(length)
+        if self.is_initialized:
+            assert self.keys is not None and self.values is not None
+            old_keys, old_values = self.keys, self.values
+            self.keys, self.values = self._empty(old_keys), self._empty(old_values)
+            self.keys[:, :, : self.length] = old_keys[:, :, : self.length]
+            self.values[:, :, : self.length] = old_values[:, :, : self.length]
+
+    def _widen(self, length: int) -> None:
+        while self.capacity < length:
+            self.capacity *= 2
 
     def get_seq_length(self) -> int:
         return self.length
@@ -85,6 +94,12 @@ class KvCache(Cache):
         """Memory that is allocated for rows, filled or not."""
         layers = [layer for layer in self.layers if isinstance(layer, GrowingLayer)]
         return sum(tensor.nbytes for layer in layers for tensor in (layer.keys, layer.values) if tensor is not None)
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` rows in all, so that they are not moved while they come."""
+        for layer in self.layers:
+            assert isinstance(layer, GrowingLayer)
+            layer.reserve(length)
 
     def crop_to(self, length: int) -> None:
         """Forget every row from `length` on."""

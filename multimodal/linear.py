@@ -47,12 +47,23 @@ def use_onednn(model: torch.nn.Module) -> None:
     """Let the linear layers of `model` multiply through `linear`, and its gated layers go by blocks of rows."""
     from transformers.activations import SiLUActivation
 
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     for module in model.modules():
         if type(module) is torch.nn.Linear:
             module.__class__ = OneDnnLinear
+            if id(module.weight) not in tables:
+                _turn(module.weight)
         if all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj")):
             if isinstance(getattr(module, "act_fn", None), (torch.nn.SiLU, SiLUActivation)):
                 module.forward = MethodType(_gated, module)
+
+
+def _turn(weight: torch.Tensor) -> None:
+    """Lay a weight [N, K] out along its longer side: one row is then multiplied in half the time, and oneDNN rearranges
+    less for many."""
+    wide = weight.shape[0] >= weight.shape[1]
+    if wide and weight.dtype == torch.float32 and weight.device.type == "cpu":
+        weight.data = weight.data.t().contiguous().t()
 
 
 def _gated(self: Any, hidden_state: torch.Tensor) -> torch.Tensor:

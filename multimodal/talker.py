@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from multimodal.decoder import Decoder
 from multimodal.kv_cache import KvCache
 from multimodal.sampler import Sampler
 from multimodal.tmrope import Cursor
@@ -40,6 +41,7 @@ class Talker:
 
     def __init__(self, model: Any, embed: Any, last_code: int) -> None:
         self.model = model
+        self._decoder = Decoder(model.model)
         config = model.config
         self.bos = int(config.tts_codec_start_token_id)
         self.pad = int(config.tts_codec_pad_token_id)
@@ -53,7 +55,7 @@ class Talker:
         self._text_pad = int(config.tts_text_pad_token_id)
 
     def new_memory(self) -> TalkerMemory:
-        return TalkerMemory(KvCache(self.model.config.num_hidden_layers))
+        return TalkerMemory(self._decoder.new_cache())
 
     @property
     def device(self) -> torch.device:
@@ -65,13 +67,7 @@ class Talker:
         self.rows_computed += len(rows)
         weight = self.model.thinker_to_talker_proj.weight
         inputs = self.model.thinker_to_talker_proj(rows.to(weight.device, weight.dtype))
-        output = self.model.model(
-            inputs_embeds=inputs[None],
-            position_ids=torch.from_numpy(positions)[:, None].to(inputs.device),  # [3, 1, n]
-            past_key_values=memory.cache,
-            use_cache=True,
-        )
-        return output.last_hidden_state[0]
+        return self._decoder.forward(inputs, torch.from_numpy(positions), memory.cache)
 
     def sampler(self, sampler: Sampler) -> Sampler:
         """Prepare a sampler as the reference does: the prompt's control codes count as seen, begin is never drawn.

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from multimodal.audio import AudioEncoder, token_count
+from multimodal.decoder import Decoder
 from multimodal.kv_cache import KvCache
 from multimodal.media import AudioClip, Picture, VideoClip
 from multimodal.prompt import (
@@ -64,15 +65,15 @@ class Thinker:
         self.vision = vision
         self.tmrope = tmrope
         self.rows_computed = 0  # rows that went through the language model, for tests and statistics
-        self._text = model.model.language_model
-        self._embed = self._text.embed_tokens
+        self._decoder = Decoder(model.model.language_model)
+        self._embed = model.model.language_model.embed_tokens
 
     @property
     def device(self) -> torch.device:
         return self._embed.weight.device
 
     def new_memory(self) -> ThinkerMemory:
-        return ThinkerMemory(KvCache(self._text.config.num_hidden_layers))
+        return ThinkerMemory(self._decoder.new_cache())
 
     def span(
         self, medium: AudioClip | Picture | VideoClip, time_source: Literal["index", "capture"] = "index"
@@ -131,30 +132,36 @@ class Thinker:
         assert int(where.sum()) == len(values), "encoder output and placeholders differ in number"
         rows[where] = values.to(rows.dtype)
 
-    @torch.inference_mode()
-    def forward(self, memory: ThinkerMemory, rows: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
-        """Append input rows [n, D] at positions [3, n] to the memory's cache; last hidden states [n, D].
+    def forward(
+        self, memory: ThinkerMemory, rows: torch.Tensor, positions: np.ndarray, last_only: bool = False
+    ) -> torch.Tensor:
+        """Append input rows [n, D] at positions [3, n] to the memory's cache; last hidden states [n, D], or with
+        `last_only` that of the last row [1, D].
 
         The cursor is left alone: who lays spans advances it.
         """
         self.rows_computed += len(rows)
-        output = self._text(
-            inputs_embeds=rows[None],
-            position_ids=torch.from_numpy(positions)[:, None].to(rows.device),  # [3, 1, n]
-            past_key_values=memory.cache,
-            use_cache=True,
-        )
-        return output.last_hidden_state[0]
+        return self._decoder.forward(rows, torch.from_numpy(positions), memory.cache, last_only)
 
-    @torch.inference_mode()
     def read(self, memory: ThinkerMemory, spans: list[Span]) -> tuple[torch.Tensor, torch.Tensor]:
         """Append whole spans. Returns last hidden states [n, D] and the Talker's rows [n, D]: hidden state +
         embedding, the embedding left out at media."""
+        hidden, silent = self._append(memory, spans, last_only=False)
+        return hidden, hidden + torch.cat(silent)
+
+    def skim(self, memory: ThinkerMemory, spans: list[Span]) -> torch.Tensor:
+        """`read` where nobody speaks: the hidden state of the last row [1, D] alone."""
+        return self._append(memory, spans, last_only=True)[0]
+
+    @torch.inference_mode()
+    def _append(
+        self, memory: ThinkerMemory, spans: list[Span], last_only: bool
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         embedded = [self.embed(span) for span in spans]
         positions, cursor = self.tmrope.place_all(spans, memory.cursor)
-        hidden = self.forward(memory, torch.cat([rows for rows, _ in embedded]), positions)
+        hidden = self.forward(memory, torch.cat([rows for rows, _ in embedded]), positions, last_only)
         memory.cursor = cursor
-        return hidden, hidden + torch.cat([silent for _, silent in embedded])
+        return hidden, [silent for _, silent in embedded]
 
     @torch.inference_mode()
     def next_token(self, hidden: torch.Tensor, sampler: Sampler) -> int:

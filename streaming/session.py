@@ -413,17 +413,19 @@ class Conversation:
             reply.out.put(_StageEnd(name))
 
     def _read(self, more: list[Span]) -> torch.Tensor:
-        """Let the Thinker read what is pending and `more`; the Talker's rows wait until it speaks. Last hidden
-        states [n, D]."""
+        """Let the Thinker read what is pending and `more`; the Talker's rows wait until it speaks. The last hidden
+        state [D]."""
         thinker, memory = self.checkpoint.thinker, self._thinker
         new = [*self._pending, *more]
         before, cursor = memory.length, memory.cursor
-        hidden, rows = thinker.read(memory, new)
-        if self._talker is not None:
+        if self._talker is None:
+            hidden = thinker.skim(memory, new)
+        else:
+            hidden, rows = thinker.read(memory, new)
             positions, _ = thinker.tmrope.place_all(new, cursor)
             self._blocks.append(RowBlock(before, rows, positions))
         self._pending = []
-        return hidden
+        return hidden[-1]
 
     # --- stages ---------------------------------------------------------------------------------------
 
@@ -431,10 +433,11 @@ class Conversation:
         """Read what is new, then write the reply token by token."""
         thinker, memory = self.checkpoint.thinker, self._thinker
         opening = self.checkpoint.prompt.open_turn("assistant", [])
+        before = memory.length
         hidden = self._read(opening)
         self._spans += opening
         reply.prompt_length, reply.prompt_cursor = memory.length, memory.cursor
-        reply.prefill_tokens = len(hidden)
+        reply.prefill_tokens = memory.length - before
         reply.marks_ms["read"] = self._since(reply)
         reply.prompt_read.set()
 
@@ -451,7 +454,7 @@ class Conversation:
         text = Detokenizer(self.checkpoint.tokenizer)
         reply.status, start = "length", 0
         try:
-            made_of = thinker.decode(memory, hidden[-1], sampler, stop, options.max_text_tokens)
+            made_of = thinker.decode(memory, hidden, sampler, stop, options.max_text_tokens)
             if reply.script is not None:
                 made_of = self._read_out(reply, reply.script, made_of)
             for made in made_of:

@@ -52,6 +52,22 @@ def test_rows_are_written_in_place_until_the_buffer_is_full() -> None:
     assert layer.keys.data_ptr() != buffer and layer.capacity == 16 and layer.length == 9
 
 
+def test_room_that_was_reserved_keeps_the_rows_where_they_are() -> None:
+    cache = KvCache(LAYERS)
+    cache.reserve(5000)
+    fill(cache, [3])
+    layer = cache.layers[0]
+    assert isinstance(layer, GrowingLayer) and layer.keys is not None
+    buffer = layer.keys.data_ptr()
+    fill(cache, [4000, 900])
+    assert layer.keys.data_ptr() == buffer
+    fresh = KvCache(LAYERS)
+    fill(fresh, [3])
+    fresh.reserve(5000)
+    fill(fresh, [4000, 900])
+    assert same(fill(cache, [1], seed=9), fill(fresh, [1], seed=9))
+
+
 def test_crop_and_continue_equals_never_having_read_the_rest() -> None:
     cropped, fresh = KvCache(LAYERS), KvCache(LAYERS)
     fill(cropped, [300])

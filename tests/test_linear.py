@@ -33,6 +33,17 @@ def test_a_linear_layer_gives_what_torch_s_gives(shape: tuple[int, ...], bias: b
         torch.testing.assert_close(model(wide), F.linear(wide, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
 
 
+def test_weights_lie_along_their_longer_side_and_tied_ones_stay() -> None:
+    wide, narrow, table = torch.nn.Linear(24, 36), torch.nn.Linear(36, 24), torch.nn.Embedding(36, 24)
+    tied = torch.nn.Linear(24, 36, bias=False)
+    tied.weight = table.weight
+    before = [layer.weight.clone() for layer in (wide, narrow, tied)]
+    use_onednn(torch.nn.ModuleList([wide, narrow, table, tied]))
+    assert [layer.weight.stride() for layer in (wide, narrow, tied)] == [(1, 36), (36, 1), (24, 1)]
+    assert all(torch.equal(layer.weight, old) for layer, old in zip((wide, narrow, tied), before))
+    assert tied.weight is table.weight
+
+
 def test_a_layer_that_learns_keeps_its_gradient() -> None:
     layer = torch.nn.Linear(24, 36)
     model = torch.nn.Sequential(layer)
@@ -83,6 +94,21 @@ def test_attention_by_blocks_equals_torch_s(
     expected = F.scaled_dot_product_attention(query, key, value, is_causal=causal, enable_gqa=groups > 1)
     with torch.inference_mode():
         torch.testing.assert_close(attend(query, key, value, None, causal), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 40])
+@pytest.mark.parametrize("window", [None, 7, 30, 500])
+def test_rows_after_a_cache_see_it_and_each_other_as_far_as_the_window_reaches(
+    rows: int, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "BLOCK_SCORES", 1)
+    monkeypatch.setattr(attention, "BLOCK_ROWS", 16)
+    query, key, value = drawn(1, 6, rows, 16), drawn(1, 2, 90, 16, seed=2), drawn(1, 2, 90, 16, seed=3)
+    behind = torch.arange(90 - rows, 90)[:, None] - torch.arange(90)
+    mask = (behind >= 0) & (behind < (window or 1000))
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(attend(query, key, value, None, True, window), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [[64], [36, 36, 36], [64, 64, 16, 64, 64, 16, 32, 32, 8], [1, 2, 3]])
