@@ -9,9 +9,9 @@ import numpy as np
 
 from multimodal.frames import upright
 from multimodal.limits import DEFAULT_LIMITS, MediaLimits
+from multimodal.packets import index_packets, presented
 from multimodal.sampling import FrameBudget, choose_frames, frame_size, repeat_to_multiple
 from multimodal.source import Health, Source, decode_packet, discard_others, open_container, packets_of, video_stream
-from multimodal.video import index_packets, presented
 
 _MISSING_SEC = 1.0  # a file that ends this much before its header says was cut short
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from multimodal.decode import FrameBudget, MediaLimits, probe, read_audio, read_
 from multimodal.errors import MediaError, MediaTooLarge, MediaUnreadable
 from multimodal.frames import resize
 from multimodal.limits import DEFAULT_LIMITS
+from multimodal.packets import index_packets
+from multimodal.reel import Reel
 from multimodal.source import CODEC_OPTIONS, Health, Source
-from multimodal.video import decode_frames, index_packets
 from tests.media_files import (
     B_FRAMES,
     SMALL,
@@ -96,8 +98,9 @@ def test_containers_and_codecs_agree_and_skipping_equals_straight_decoding(name:
     index = index_packets(found, DEFAULT_LIMITS, health)
     order = np.argsort(index.pts)
     wanted = order[[0, 7, 8, 19, 20, 21, 39, 58, 89]]
-    skipping, _ = decode_frames(found, index, wanted, SMALL, health)
-    straight, _ = decode_frames(found, index, wanted, SMALL, health, skip=False)
+    with closing(Reel(found)) as first, closing(Reel(found)) as second:
+        skipping, _ = first.frames(index, wanted, SMALL, health)
+        straight, _ = second.frames(index, wanted, SMALL, health, skip=False)
     assert [read_number(frame) for frame in skipping[:9]] == [0, 7, 8, 19, 20, 21, 39, 58, 89]
     assert np.array_equal(skipping, straight) and health.whole
 

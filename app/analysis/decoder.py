@@ -24,6 +24,7 @@ from multimodal.errors import MediaError, MediaTooLarge, MediaUnreadable, Tandem
 from multimodal.limits import MediaLimits
 from multimodal.media import VideoClip
 from multimodal.outline import Outline, outline
+from multimodal.reel import Reel
 from multimodal.sampling import FrameBudget
 from multimodal.source import Source, file_name
 from multimodal.video import read_video
@@ -122,14 +123,15 @@ def _serve(line: Connection, path: Path, limits: MediaLimits, threads: int) -> N
     ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL)
     torch.set_num_threads(1)
     confine(os.path.realpath(path))
+    reel = Reel(Source.of(path), threads)  # most windows begin where the one before ended
 
     def window(budget: FrameBudget, audio: bool, start_sec: float, end_sec: float) -> VideoClip:
-        return read_video(path, budget, limits, audio, start_sec or None, end_sec, threads)
+        return read_video(path, budget, limits, audio, start_sec or None, end_sec, reel)
 
     work = {
         "outline": lambda: outline(path, limits),
         "sha256": lambda: _sha256(path),
-        "changes": lambda start, end, fps=_CUT_FPS: _changes(path, limits, threads, start, end, fps),
+        "changes": lambda start, end, fps=_CUT_FPS: _changes(path, limits, reel, start, end, fps),
         "window": window,
     }
     while True:
@@ -152,12 +154,12 @@ def _sha256(path: Path) -> str:
 
 
 def _changes(
-    path: Path, limits: MediaLimits, threads: int, start_sec: float, end_sec: float, fps: float
+    path: Path, limits: MediaLimits, reel: Reel, start_sec: float, end_sec: float, fps: float
 ) -> list[tuple[float, float]]:
     """(time, mean difference to the frame before) of small frames; nothing where they are damaged."""
     budget = FrameBudget(fps=fps, min_pixels=28 * 28, max_pixels=_CUT_PIXELS)
     try:
-        clip = read_video(path, budget, limits, False, start_sec or None, end_sec, threads)
+        clip = read_video(path, budget, limits, False, start_sec or None, end_sec, reel)
     except MediaError:
         return []
     frames = clip.frames.astype(np.int16)
