@@ -209,7 +209,7 @@ def decode(options: argparse.Namespace, thinker: ThinkerAnswerer) -> dict[str, A
         decoder = Decoder(path, DEFAULT_LIMITS, 2, 600)
         for n in range(int(options.seconds // WINDOW_SEC)):
             budget = thinker.budget(fps=2.0)
-            decoder.ask("window", budget, False, n * WINDOW_SEC, (n + 1) * WINDOW_SEC)
+            decoder.ask("window", budget, False, n * WINDOW_SEC, (n + 1) * WINDOW_SEC - 1e-3)  # no frame twice
             decoder.answer()
         decoder.close()
 
