@@ -20,6 +20,7 @@ from training.nano import NANO
 from training.packed_thinker import PackedThinker
 from training.packing import Budget, Layout, Packer, Sequence, empty_arrays
 from training.thinker import Trainer, TrainOptions, new_model
+from training.thinker_progress import Examiner, Task
 from training.tokenizer import chat_tokenizer
 
 BUDGET = Budget(
@@ -212,3 +213,12 @@ def test_a_model_learns_to_look(layout: Layout) -> None:
     ours.step(whole, 0.1)
     last = ours.sums.read()["named"]
     assert first[1] < 0.5 and last[1] == 1.0 and last[0] < 0.3 * first[0]
+
+
+def test_held_out_questions_about_guided_clips_are_asked(layout: Layout) -> None:
+    listing = [[GROUND], [GROUND, DOG], [GROUND, DOG]]
+    asks = [asked(layout, filmed(3), "When does the dog appear?", "At 1 second.", listing) for _ in range(2)]
+    assert all(len(one.guided) and one.times is not None for one in asks)
+    examiner = Examiner([Task.split(one) for one in asks], layout, chat_tokenizer(), replace(BUDGET, learned=32), 0)
+    result = examiner.ask(PackedThinker(new_model(3, SMALL)), LogMel(), torch.device("cpu"))
+    assert set(result["exact"]) == {asks[0].kind}

@@ -515,7 +515,8 @@ def test_simple_pictures_come_first() -> None:
 
 
 def test_greedy_answers_are_those_of_transformers_generate(model: Any, layout: Layout) -> None:
-    tasks = [Task.split(layout.sequence(kind, conversations()[kind])) for kind in ("talk", "picture", "heard")]
+    talks = {kind: conversations()[kind] for kind in ("talk", "picture", "heard")}
+    tasks = [Task.split(layout.sequence(kind, turns)) for kind, turns in talks.items()]
     budget = replace(BUDGET, learned=32)
     examiner = Examiner(tasks, layout, chat_tokenizer_of(layout), budget, 0)
     given = {

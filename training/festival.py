@@ -25,7 +25,10 @@ class Festival:
             if root is None
             else [str(root / "usr/bin/festival"), "--libdir", str(root / "usr/share/festival")]
         )
-        environment = None if root is None else {"LD_LIBRARY_PATH": str(root / LIBRARIES)}
+        folders = (
+            [] if root is None else [root / LIBRARIES, root / LIBRARIES / "pulseaudio", root / "lib/x86_64-linux-gnu"]
+        )
+        environment = {"LD_LIBRARY_PATH": ":".join(map(str, folders))} if folders else None
         self._process = subprocess.Popen(
             [*command, "--pipe"],
             stdin=subprocess.PIPE,

@@ -22,7 +22,7 @@ from training.guidance import (
 )
 from training.packed_thinker import Inside
 
-WINDOW = 640  # tokens back that are looked at
+WINDOW, BLOCK = 640, 64  # at least so many tokens back are looked at, by blocks of so many together
 NAMED_SHARE, NEXT_SHARE, TIME_SHARE = 0.3, 0.3, 0.3
 BEGIN, AUDIO = 1, 2
 NEAR_PIXELS = 3
@@ -64,6 +64,18 @@ def sought(labels: torch.Tensor, what: torch.Tensor, first: torch.Tensor, second
     )
 
 
+def _scores_nearby(inside: Inside) -> torch.Tensor:
+    """Queries · keys · scale of every token with its block and the WINDOW before it, [HEADS, N, WINDOW + BLOCK].
+
+    All of them are computed, because to pick keys for some rows alone is far slower: its backward adds up one after the other what
+    came from the same key."""
+    count = inside.keys.shape[1]
+    spare = -count % BLOCK
+    queries = F.pad(inside.queries, (0, 0, 0, spare)).unflatten(1, (-1, BLOCK))  # [H, N / BLOCK, BLOCK, D]
+    keys = F.pad(inside.keys, (0, 0, WINDOW, spare)).unfold(1, WINDOW + BLOCK, BLOCK)  # [H, N / BLOCK, D, W]
+    return (queries @ keys).flatten(1, 2)[:, :count] * inside.scale
+
+
 def guidance_losses(
     batch: dict[str, torch.Tensor], inside: Inside, time_logits: torch.Tensor, begin_id: int, audio_id: int
 ) -> tuple[torch.Tensor, dict[str, Tally]]:
@@ -75,14 +87,10 @@ def guidance_losses(
     count = len(batch["ids"])
     offsets = batch["offsets"].long()
     begins = offsets[torch.searchsorted(offsets, rows, right=True) - 1]  # [R]
-    back = torch.arange(WINDOW, device=rows.device)
-    at = rows[:, None] - back  # [R, W]
-    inner = at >= begins[:, None]
-    at = at.clamp(min=0)
-    keys = inside.keys.flatten(0, 1)[heads[:, None] * count + at]  # [R, W, D]
-    queries = inside.queries.flatten(0, 1)[heads * count + rows]
-    scores = torch.einsum("rd,rwd->rw", queries, keys).float() * inside.scale
-    scores = scores.masked_fill(~inner, -1e9)
+    at = (rows // BLOCK * BLOCK - WINDOW)[:, None] + torch.arange(WINDOW + BLOCK, device=rows.device)  # [R, W]
+    inner = (at >= begins[:, None]) & (at <= rows[:, None])
+    at = at.clamp(0, count - 1)
+    scores = _scores_nearby(inside)[heads, rows].float().masked_fill(~inner, -1e9)  # [R, W]
     labels = token_labels(batch, begin_id, audio_id)
     wanted = sought(labels[at], what, first, second) & inner
     known = wanted.any(1)  # not where the picture comes after the words, or farther back than WINDOW

@@ -113,6 +113,9 @@ thinker() ( # OPTION…: on GPU 0, or with CODEC on all of them
   echo '{"warning": "goes on with one process"}'
   pkill -KILL -f -- "--out $RUNS/thinker"
   wait
+  seconds=$(( $(share "$THINKER_SHARE") + began - $(elapsed) ))
+  command+=(--seconds "$(( seconds > 60 ? seconds : 60 ))") # the last of an option counts
+  [ -e "$RUNS/thinker/state.pt" ] && command+=(--resume "$RUNS/thinker" --later)
   CUDA_VISIBLE_DEVICES=0 exec "${command[@]}"
 )
 

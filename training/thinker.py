@@ -15,7 +15,9 @@ import argparse
 import json
 import math
 import os
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -352,7 +354,16 @@ def main() -> None:
     parser.add_argument("--examine-every", type=float, default=240.0, help="0: never")
     parser.add_argument("--compile", action="store_true", help="compile encoders and language model")
     parser.add_argument("--measure", action="store_true", help="run 20 s, save nothing")
-    train(parser.parse_args())
+    arguments = parser.parse_args()
+    try:
+        train(arguments)
+    except Exception:
+        if Ranks().world == 1:
+            raise
+        # A process that waits for its children or for the others keeps those waiting, too.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,10 @@ class Task:
         while s.learned[begin - 1]:
             begin -= 1
         learned = np.zeros(begin, bool)
-        return cls(
-            replace(s, ids=s.ids[:begin], positions=s.positions[:, :begin], learned=learned), s.ids[begin:last].tolist()
+        prompt = replace(
+            s, ids=s.ids[:begin], positions=s.positions[:, :begin], learned=learned, guided=s.guided[:0], times=None
         )
+        return cls(prompt, s.ids[begin:last].tolist())
 
 
 def held_out_tasks(options: SourceOptions, layout: Layout, dictations: int, of_each_kind: int) -> list[Task]:
@@ -188,8 +189,8 @@ class Examinations:
         if self._ready(wait_sec) and self._examiner is not None:
             try:
                 result = self._examiner.ask(packed, mel, device)
-            except RuntimeError as error:
-                self._failed, result = True, {"warning": f"examination failed: {error}"}
+            except Exception as error:
+                self._failed, result = True, {"warning": f"examination failed: {type(error).__name__}: {error}"}
         self._asked = time.monotonic()
         return {"took_sec": round(self._asked - began, 1)} | result
 
