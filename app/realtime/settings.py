@@ -6,10 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.realtime.protocol import ClientError
+from streaming.call import CallSettings
+from streaming.session import ResponseOptions
+from streaming.turn import SileroDetector, TurnDetector, TurnSettings
 
 RATE_HZ = 24_000
 PAUSE_MS = 128.0  # silence after which an answer is begun, to be held back until the turn is over
 SILENCE_MS = (100, 5000)
+LONGEST_TURN_SEC = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,37 @@ class SessionSettings:
     create_response: bool = True
     interrupt_response: bool = True
     transcription: dict[str, Any] | None = None
+
+    def detector(self) -> TurnDetector:
+        return TurnDetector(
+            SileroDetector(),
+            TurnSettings(
+                begin=self.threshold,
+                end=min(self.threshold, max(0.05, self.threshold - 0.15)),
+                patience_ms=self.silence_duration_ms,
+                before_ms=self.prefix_padding_ms,
+                pause_ms=min(PAUSE_MS, self.silence_duration_ms),
+            ),
+        )
+
+    def listens_unlike(self, other: SessionSettings) -> bool:
+        """Whether turns are found in another way, so that a new detector is needed."""
+        names = ("manual", "threshold", "prefix_padding_ms", "silence_duration_ms")
+        return any(getattr(self, name) != getattr(other, name) for name in names)
+
+    def turn_taking(self) -> CallSettings:
+        return CallSettings(
+            detection="manual" if self.manual else "vad",
+            answer=self.create_response,
+            interrupt=self.interrupt_response,
+            longest_turn_sec=LONGEST_TURN_SEC,
+        )
+
+    def options(self, options: ResponseOptions) -> ResponseOptions:
+        """How replies are made. options: the assistant's own, whose limit holds as well."""
+        limit = min(self.max_output_tokens or options.max_text_tokens, options.max_text_tokens)
+        speech = options.speech and self.speech
+        return replace(options, voice=self.voice or options.voice, speech=speech, max_text_tokens=limit)
 
     def updated(self, session: dict[str, Any], voices: list[str]) -> SessionSettings:
         """With the fields that `session` has. Raises ClientError for one that cannot be had; then nothing changes."""
@@ -136,3 +171,22 @@ def token_limit(value: Any) -> int | None:
     if not isinstance(value, int) or not 1 <= value <= 8192:
         raise ClientError('max_output_tokens is from 1 to 8192, or "inf"', param="max_output_tokens")
     return value
+
+
+def of_response(given: dict[str, Any], options: ResponseOptions, voices: list[str]) -> ResponseOptions:
+    """How one reply is made. given: the protocol's response object. options: the session's. Raises ClientError for a
+    field that cannot be had."""
+    for name in ("instructions", "input", "tools", "prompt"):
+        if given.get(name):
+            raise ClientError(f"{name} of a single response is not offered: use the session's", "unsupported", name)
+    if given.get("conversation") not in (None, "auto"):
+        raise ClientError("responses belong to the conversation here", "unsupported", "conversation")
+    if given.get("output_modalities"):
+        options = replace(options, speech=options.speech and "audio" in given["output_modalities"])
+    voice = ((given.get("audio") or {}).get("output") or {}).get("voice")
+    if voice is not None:
+        options = replace(options, voice=voice_of(voice, voices))
+    limit = token_limit(given.get("max_output_tokens"))
+    if limit is not None:
+        options = replace(options, max_text_tokens=min(limit, options.max_text_tokens))
+    return options
