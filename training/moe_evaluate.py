@@ -63,7 +63,8 @@ def table(figures: dict[str, Any]) -> str:
         cells = [f"{100 * split[kind]:.1f} %" if kind in split else "" for split in splits.values()]
         lines.append(f"| {'**all**' if kind == 'all' else kind} | " + " | ".join(cells) + " |")
     use = figures["experts"]
-    lines += ["", f"{figures['count']} problems a column, seed {figures['seed']}. Experts: the least used one of any layer gets {use['least']} of an even share, "
+    lines += ["", f"{figures['count']} problems a column, seed {figures['seed']}; first: in wordings that were held out from the first training on. "
+              f"Experts: the least used one of any layer gets {use['least']} of an even share, "
               f"the most used one {use['most']}; {use['dead']} get less than a tenth."]  # fmt: skip
     return "\n".join(lines)
 
