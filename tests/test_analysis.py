@@ -223,6 +223,22 @@ def test_a_cut_between_two_blocks_is_found_and_a_moving_camera_is_no_cut(tmp_pat
     decoder.close()
 
 
+def test_windows_that_a_decoder_reads_one_after_the_other_are_those_read_alone(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.mp4", 160, 20, options=B_FRAMES, sound=tone(8, 48_000))
+    windows = [(n * 1.0, n + 1 - 1e-3) for n in range(8)]
+    decoder = Decoder(path, DEFAULT_LIMITS, 1, 60)
+    try:
+        for start, end in windows:
+            decoder.ask("window", SMALL, True, start, end)
+        for start, end in windows:
+            clip, alone = decoder.answer(), read_video(path, SMALL, DEFAULT_LIMITS, True, start or None, end)
+            assert np.array_equal(clip.frames, alone.frames) and np.array_equal(clip.times_sec, alone.times_sec)
+            assert alone.audio is not None and np.array_equal(clip.audio.samples, alone.audio.samples)
+            assert clip.complete
+    finally:
+        decoder.close()
+
+
 def test_a_decoder_ends_with_its_run(tmp_path: Path, flashing: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from app.analysis.decoder import Decoder; "

@@ -538,3 +538,18 @@ def test_only_the_newest_reply_can_be_cut(checkpoint: Checkpoint) -> None:
     conversation.append(Turn("user", ("More",)))
     with pytest.raises(ConversationError, match="before the next turn"):
         conversation.truncate(0)
+
+
+def test_without_a_talker_the_text_is_the_same_and_less_is_kept(tiny_checkpoint: Path) -> None:
+    told = []
+    for speech in (True, False):
+        checkpoint = replace(load(tiny_checkpoint, speech=speech), stop=frozenset())
+        conversation = ask(checkpoint, picture(), sound(), "What is this?")
+        for question in (None, "And then?"):
+            if question is not None:
+                conversation.append(user(question))
+            done = list(conversation.respond(replace(GREEDY, speech=False)))[-1]
+            assert isinstance(done, ResponseDone)
+            told.append((speech, conversation.turns[-1].ids, done.usage, len(conversation._blocks) > 0))
+    assert [one[1:3] for one in told[:2]] == [one[1:3] for one in told[2:]]
+    assert [one[3] for one in told] == [True, True, False, False]
