@@ -143,8 +143,9 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
 
 @dataclass
 class Said:
-    """What was told beside the answer itself."""
+    """What was told beside the answer itself. heard: the words of a question that was only spoken."""
 
+    heard: str | None = None
     routes: list[Route] = field(default_factory=list)
     reasoning: str = ""
     tools: list[Tool] = field(default_factory=list)
@@ -162,6 +163,7 @@ def _stream(events: Generator[Told], wav: GrowingWav | None, said: Said) -> Resp
                 said.routes.append(event.route)
             elif isinstance(event, Transcribed):
                 _note(f"heard: “{event.text}”")
+                said.heard = event.text
             elif isinstance(event, Reasoning):
                 said.reasoning += event.text
                 sys.stderr.write(_printable(event.text, sys.stderr))
@@ -207,6 +209,7 @@ def _summary(assistant: Assistant, done: ResponseDone, wav: GrowingWav | None, s
         "text": done.text,
         "model": assistant.checkpoint.name,
         "route": {"backend": said.routes[-1].backend, "reason": said.routes[-1].reason},
+        "heard": said.heard,
         "reasoning": said.reasoning,
         "tools": [
             {"name": one.name, "code": one.code, "result": one.result, "status": one.status} for one in said.tools

@@ -142,3 +142,13 @@ def test_ask_on_the_default_set_up_is_answered_by_it_and_spoken(tmp_path: Path, 
     assert [(tool["name"], tool["result"]) for tool in found["tools"]] == [("python", "9.8")]
     samples, rate = soundfile.read(wav)
     assert len(samples) > 0.5 * rate and np.abs(samples).max() > 0.01
+
+
+@pytest.mark.skipif(not (OMNI / "config.json").is_file(), reason="models/omni-nano is not trained yet")
+def test_a_spoken_question_on_the_command_line_is_written_down_and_solved_by_it() -> None:
+    question = Path(__file__).parent / "spoken" / "what-is-twelve-plus-nine.wav"
+    ran = CliRunner().invoke(app, ["ask", "--audio", str(question), "--json", "--no-speech"])
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert (found["heard"], found["route"]["backend"]) == ("What is 12 plus nine?", "moe-nano")
+    assert "21" in found["text"] and "heard: “What is 12 plus nine?”" in ran.stderr
