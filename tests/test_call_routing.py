@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.realtime.items import Item
 from app.realtime.response import Response
@@ -365,6 +367,29 @@ def test_in_a_call_a_follow_up_goes_on_with_the_backend_and_a_barge_in_stops_it(
     ]
     (cut,) = [event for event in events if isinstance(event, Interrupted)]
     assert "The second answer is long.".startswith(cut.text.strip())
+
+
+def test_places_that_a_backend_gives_in_a_call_are_kept_and_not_spelled(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (224, 112), "white").save(picture, "JPEG")
+    url = "data:image/jpeg;base64," + base64.b64encode(picture.getvalue()).decode()
+    content = [{"type": "input_image", "image_url": url}, {"type": "input_text", "text": "Where is the cup?"}]
+    found = '[{"bbox_2d": [28, 0, 56, 84], "label": "cup"}]'
+    with scripted(reply_of(found)) as backend:
+        flags = ("--max-tokens", "48", "--backends", f"qwen2.5-vl-7b-instruct@{backend.url}")
+        with contextlib.closing(RunningServer(tmp_path / "data", tiny_checkpoint, *flags)) as server:
+            with call(server) as client:
+                manual(client)
+                item = {"type": "message", "role": "user", "content": content}
+                client.send("conversation.item.create", item=item)
+                client.send("response.create")
+                done = client.until("response.done")["response"]
+            turns = httpx.get(f"{server.url}/api/conversations/{done['conversation_id']}").json()["turns"]
+    assert done["output"][0]["content"][0]["transcript"] == "I have marked it in the picture."
+    assert turns[1]["text"] == found
+    (box,) = turns[1]["places"]
+    assert (box["left"], box["top"], box["right"], box["bottom"], box["label"]) == (28, 0, 56, 84, "cup")
+    assert turns[0]["parts"][0]["digest"] in turns[1]["places_of"]
 
 
 def test_over_the_socket_a_backends_answer_is_spoken_shown_and_kept(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -20,6 +20,7 @@ from app.realtime.protocol import ClientError, new_id
 from app.realtime.response import Response
 from app.realtime.words import Words
 from app.web import inspection
+from app.web.places import placed
 from multimodal.media import AudioClip
 from streaming.call_events import (
     CallEvent,
@@ -191,7 +192,13 @@ class Narration:
         if response.told.routes:
             fields |= response.told.fields()
         shown = replace(done, text=response.whole(done.text))
-        await asyncio.to_thread(lambda: self._keeping.turns.done(shown, **fields))
+        sight = self._assistant.answering.sight(response.answered_by, self._assistant.checkpoint)
+
+        def keep() -> None:
+            places = placed(self._keeping.before(), shown.text, sight) if "[" in shown.text or "<" in shown.text else {}
+            self._keeping.turns.done(shown, **fields, **places)
+
+        await asyncio.to_thread(keep)
         response.end(self._items, done, number in self._cancelled)
         if number in self._answered:
             self._words.release(self._answered.pop(number))

@@ -117,8 +117,13 @@ class Response:
         return self._shown if self._by_backend else said
 
     @property
+    def answered_by(self) -> str:
+        """ "thinker", or the backend whose text is read out."""
+        return self.told.routes[-1].backend if self.told.routes else THINKER
+
+    @property
     def _by_backend(self) -> bool:
-        return bool(self.told.routes) and self.told.routes[-1].backend != THINKER
+        return self.answered_by != THINKER
 
     def timed(self, timing: TurnTiming) -> None:
         names = [name for name in vars(timing) if name.endswith("_ms")]

@@ -25,12 +25,11 @@ from app.web.live import Message, Tabs
 from app.web.markdown import Clip, render
 from app.web.memory import Memory
 from app.web.uploads import Uploads
-from app.web.views import clip_before, last_part, turn_view
+from app.web.views import clip_before, turn_view
 
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.assistant import Assistant
     from app.web.told import Told
-    from reasoning.boxes import Sight
     from streaming.events import ResponseDone, SpeechChunk
     from streaming.session import Conversation
 
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 SHOW_SEC = 0.12  # how often the growing text is drawn anew
 KEEP_SEC = 1.0  # how often it is written to the history
-MOST_PLACES = 200
 
 
 class Answering(Exception):
@@ -228,6 +226,7 @@ class Replies:
         """Make the reply; returns what is to be kept of it."""
         from app.backend_answer import MOST_HISTORY
         from app.told import Reasoning, Tool
+        from app.web.places import placed
         from app.web.told import Told
         from streaming.events import ResponseDone, SpeechChunk, TextDelta
         from streaming.transcription import Transcribed
@@ -284,7 +283,9 @@ class Replies:
         assert done is not None, "every response ends in one terminal event"
         reply.text = done.text
         sight = assistant.answering.sight(told.routes[-1].backend, assistant.checkpoint)
-        return self._outcome(reply, conversation, assistant, done) | _placed(reply, done.text, sight) | told.fields()
+        return (
+            self._outcome(reply, conversation, assistant, done) | placed(reply.path, done.text, sight) | told.fields()
+        )
 
     def _outcome(
         self, reply: Reply, conversation: Conversation, assistant: Assistant, done: ResponseDone
@@ -363,15 +364,3 @@ def _reserved() -> Reply:
     """Holds a conversation's place while its question is written to the disk."""
     turn = Turn("", "", None, "assistant", "answering", (), 0)
     return Reply(turn, turn, None, [])
-
-
-def _placed(reply: Reply, text: str, sight: Sight | None) -> dict[str, Any]:
-    """Boxes and points of the answer, in pixels of the last picture as it was sent."""
-    from reasoning.boxes import Size
-
-    picture = last_part(reply.path, "image")
-    if picture is None or sight is None or not picture.medium.width or not picture.medium.height:
-        return {}
-    found = sight.places(text, Size(picture.medium.width, picture.medium.height))[:MOST_PLACES]
-    places = [{"kind": type(place).__name__.lower(), **vars(place)} for place in found]
-    return {"places": places, "places_of": picture.medium.digest if places else None}
