@@ -132,7 +132,7 @@ def answer(question: Question, config: Config, *, as_json: bool) -> int:
     if done.status == "length":
         typer.echo("note: the answer reached a limit: raise --max-tokens, or max_speech_sec", err=True)
     if wav is not None and not wav.samples:
-        silent = unspoken(done.text) == len(done.text) > 0
+        silent = unspoken(done.text, whole=True) == len(done.text) > 0
         why = "an answer of nothing but data is not read out" if silent else "the model made no sound"
         typer.echo(f"note: {why}, so there is no {wav.path}", err=True)
     if as_json:

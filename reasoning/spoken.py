@@ -47,16 +47,16 @@ _DATA_FENCE = re.compile(r"\s*(?:```(?:json)?\s*)?")
 _DATA_FENCE_MAY_OPEN = re.compile(r"\s*`{1,3}(?:j|js|jso)?")
 
 
-def unspoken(text: str) -> int:
+def unspoken(text: str, whole: bool = False) -> int:
     """Characters at the beginning of an answer that are JSON, in a fence or bare, which nobody wants to hear; all of
-    them while `text` may still begin so, or its JSON is not at its end."""
+    them while JSON is not at its end, or may still begin. whole: no more text will come."""
     if _DATA_FENCE_MAY_OPEN.fullmatch(text):
-        return len(text)
+        return 0 if whole else len(text)
     fence = _DATA_FENCE.match(text)
     assert fence is not None, "it matches nothing, too"
     body = text[fence.end() :]
     if not _DATA_OPENS.match(body):
-        return len(text) if _DATA_MAY_OPEN.fullmatch(body) else 0
+        return len(text) if _DATA_MAY_OPEN.fullmatch(body) and not whole else 0
     try:
         _, end = json.JSONDecoder().raw_decode(body)
     except (ValueError, RecursionError):
@@ -91,13 +91,13 @@ class SpokenText:
 
     def finish(self) -> list[str]:
         """What is left."""
-        sentences = self._data() + self._take(last=True)
+        sentences = self._data(last=True) + self._take(last=True)
         self._pending, self._fence = "", None
         return sentences + self._table_end()
 
-    def _data(self) -> list[str]:
+    def _data(self, last: bool = False) -> list[str]:
         """What is said of JSON at the beginning."""
-        size = 0 if self._begun else unspoken(self._pending)
+        size = 0 if self._begun else unspoken(self._pending, last)
         data, self._pending, self._begun = self._pending[:size], self._pending[size:], True
         if not re.search(r"\w", data):
             return []

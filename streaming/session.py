@@ -56,8 +56,8 @@ class ResponseOptions:
     voice: a name of the checkpoint's voices, None for its first. greedy: always the most likely token, in text
     and speech. seed: of text and speech sampling and of Token2Wav's noise; None draws one.
     sampling: of the text, instead of the checkpoint's. constraint: makes what one reply's text must keep to. measure:
-    tell how sure the Thinker was of its text. unspoken: of a reply's text so far, how many characters at its beginning
-    are not to be spoken, or may prove to be such as more is written; all of the text waits for more.
+    tell how sure the Thinker was of its text. unspoken: of a reply's text so far, and whether that is the whole, how
+    many characters at its beginning are not to be spoken, or may prove to be such as more is written.
     whole_speech: make the waveform in one piece at the end, as the reference does, instead of in windows.
     """
 
@@ -70,7 +70,7 @@ class ResponseOptions:
     sampling: Sampling | None = None
     constraint: Callable[[], Constraint] | None = None
     measure: bool = False
-    unspoken: Callable[[str], int] = lambda text: 0
+    unspoken: Callable[[str, bool], int] = lambda text, whole: 0
     whole_speech: bool = False
     windows: Windows = Windows()
 
@@ -462,7 +462,11 @@ class Conversation:
                     reply.steps.append(made)
                     if reply.voice is not None:
                         row = ReplyRow(reply.generation, made.token, made.hidden + made.embedding)
-                        self._give_row(reply, start, row)
+                        if reply.held is None:
+                            reply.rows.put(row)
+                        else:
+                            reply.held.append((start, row))
+                            self._let_speak(reply)
                     if not reply.current():
                         raise Stale
                     continue
@@ -477,20 +481,17 @@ class Conversation:
             raise
         self._tell_text(reply, text.finish())
         if reply.voice is not None:
+            self._let_speak(reply, whole=True)
             reply.rows.put(ReplyEnd(reply.generation))
 
     @staticmethod
-    def _give_row(reply: _Reply, start: int, row: ReplyRow) -> None:
-        """Let the Talker speak a row whose text begins at `start`, unless that is not to be spoken."""
-        if reply.held is None:
-            reply.rows.put(row)
-            return
-        reply.held.append((start, row))
-        silent = reply.options.unspoken(reply.text)
-        if silent < len(reply.text):
-            for at, waiting in reply.held:
+    def _let_speak(reply: _Reply, whole: bool = False) -> None:
+        """Give the Talker what waits, once it is known what of it is to be spoken. whole: no more will be written."""
+        silent = reply.options.unspoken(reply.text, whole)
+        if silent < len(reply.text) or whole:
+            for at, row in reply.held or ():
                 if at >= silent:
-                    reply.rows.put(waiting)
+                    reply.rows.put(row)
             reply.held = None
 
     def _read_out(self, reply: _Reply, script: Script, own: Iterator[Step | int]) -> Iterator[Step | int]:

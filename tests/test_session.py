@@ -200,10 +200,17 @@ def test_an_empty_reply_is_silent(checkpoint: Checkpoint) -> None:
 
 def test_what_is_not_to_be_spoken_costs_no_speech_and_is_remembered(checkpoint: Checkpoint) -> None:
     conversation = ask(checkpoint)
-    done, wave = respond(conversation, replace(GREEDY, unspoken=len))
+    done, wave = respond(conversation, replace(GREEDY, unspoken=lambda text, whole: len(text)))
     assert (done.usage.codes, len(wave), done.first_audio_ms) == (0, 0, None)
     assert done.text == respond(ask(checkpoint))[0].text != ""
     assert_goes_on_as_if_fresh(conversation)
+
+
+def test_what_might_have_become_unspoken_is_spoken_at_the_end(checkpoint: Checkpoint) -> None:
+    waits = replace(GREEDY, unspoken=lambda text, whole: 0 if whole else len(text))
+    (waited, late), (done, wave) = respond(ask(checkpoint), waits), respond(ask(checkpoint))
+    assert waited.text == done.text
+    np.testing.assert_allclose(late, wave, atol=1e-4)
 
 
 @pytest.mark.parametrize("silent", [0, 1])
@@ -220,7 +227,7 @@ def test_words_after_what_is_not_to_be_spoken_are_spoken(
     monkeypatch.setattr(Talker, "speak", spy)
     plain, cut = ask(checkpoint), ask(checkpoint)
     respond(plain)
-    respond(cut, replace(GREEDY, unspoken=lambda text: min(len(text), silent)))
+    respond(cut, replace(GREEDY, unspoken=lambda text, whole: min(len(text), silent)))
     ids = plain.turns[-1].ids or ()
     starts = [len(checkpoint.tokenizer.decode(ids[:at])) for at in range(len(given[0]))]
     kept = [row for row, start in zip(given[0], starts) if start >= silent]

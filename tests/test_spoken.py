@@ -129,6 +129,8 @@ def test_what_is_unspoken_only_grows_until_it_is_known(text: str) -> None:
         if known is None and silent < end:
             known = silent
         assert known is None or silent == known
+    assert unspoken(text, whole=True) in {unspoken(text), 0}
+    assert not {unspoken(start, whole=True) for start in ("", " ", "[", "[{", "``", "```json\n")} - {0}
 
 
 def test_chinese_is_split_at_its_own_marks() -> None:

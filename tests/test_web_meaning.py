@@ -78,14 +78,23 @@ def test_what_is_asked_for_is_framed_where_it_stands(page: Page) -> None:
     assert across * down / (area - across * down) > 0.7
 
 
-def test_sounds_get_their_words_as_captions_and_a_tone_keeps_its_name(page: Page, tmp_path: Path) -> None:
-    tone = tmp_path / "tone.wav"
-    soundfile.write(tone, 0.3 * np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000), 16_000)
-    ask(page, "What is said here?", tone, SAMPLES / "how-many.wav")
+def noise(path: Path) -> Path:
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(32_000), 16_000)
+    return path
+
+
+def test_sounds_get_their_words_as_captions_and_noise_keeps_its_name(page: Page, tmp_path: Path) -> None:
+    ask(page, "What is said here?", noise(tmp_path / "noise.wav"), SAMPLES / "how-many.wav")
     captions = page.locator("figure.sound figcaption")
-    expect(captions).to_have_text(["tone.wav", "“How many objects are there?”"], timeout=60_000)
+    expect(captions).to_have_text(["noise.wav", "“How many objects are there?”"], timeout=60_000)
     page.reload()
-    expect(captions).to_have_text(["tone.wav", "“How many objects are there?”"])
+    expect(captions).to_have_text(["noise.wav", "“How many objects are there?”"])
+
+
+def test_a_sound_alone_that_says_nothing_keeps_its_name(page: Page, tmp_path: Path) -> None:
+    ask(page, "", noise(tmp_path / "noise.wav"))
+    assert kept(page)[0]["transcript"] == ""
+    expect(page.locator("figure.sound figcaption")).to_have_text("noise.wav")
 
 
 def test_a_recorded_question_is_routed_by_its_words(page: Page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from app.history.records import HistoryError, Turn
@@ -16,6 +17,7 @@ from app.web.uploads import Uploads
 if TYPE_CHECKING:  # imports torch, which the first page must not wait for
     from app.assistant import Assistant
     from multimodal.media import AudioClip
+    from streaming.transcription import Transcribed
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +51,14 @@ class Captions:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    def keep(self, turn: Turn, text: str) -> None:
-        """They are known already. In a thread."""
+    def know(self, turn: Turn, written: Transcribed) -> Turn:
+        """The words of its one sound are known already. The turn with them. In a thread."""
+        return self._keep(turn, _caption(written))
+
+    def _keep(self, turn: Turn, text: str) -> Turn:
         with contextlib.suppress(HistoryError):  # the conversation was deleted meanwhile
             self._history.update_turn(turn.id, transcript=text)
+        return replace(turn, transcript=text)
 
     def show(self, turn: Turn) -> None:
         message = {"type": "changed", "conversation": turn.conversation, "by": None}
@@ -79,7 +85,7 @@ class Captions:
             if text is not None or self._closing:
                 break
         if text is not None:
-            await asyncio.to_thread(self.keep, turn, text)
+            await asyncio.to_thread(self._keep, turn, text)
             self.show(turn)
 
     def _words(self, turn: Turn, assistant: Assistant) -> str | None:
@@ -97,8 +103,13 @@ class Captions:
             written = write_down(assistant.checkpoint, clip, self._wanted)
             if written is None:
                 return None
-            lines.append(" ".join(written.text.split()) if written.sureness >= SURE else "")
+            lines.append(_caption(written))
         return "\n".join(lines)
 
     def _wanted(self) -> bool:
         return not self._closing and not self._engine.queue.waiting
+
+
+def _caption(written: Transcribed) -> str:
+    """One line, empty where the model was not sure."""
+    return " ".join(written.text.split()) if written.sureness >= SURE else ""

@@ -275,8 +275,7 @@ class Replies:
             elif isinstance(event, SpeechChunk):
                 self._play(reply, event)
             elif isinstance(event, Transcribed):
-                self._captions.keep(reply.asked, event.text)
-                reply.asked = replace(reply.asked, transcript=event.text)
+                reply.asked = self._captions.know(reply.asked, event)
                 self._loop_soon(self._captions.show, reply.asked)
             elif isinstance(event, ResponseDone):
                 done = event
