@@ -23,7 +23,16 @@ from training.codec import LEVELS, Codec
 from training.prompts import prompt_of
 from training.replies import Grouping, Replies, phones_of
 from training.talker import TalkerOptions, Trainer, train
-from training.talker_model import TalkerTraining, code_targets, guidance_loss, mask_codes, read_prompt, thinker_rows
+from training.talker_model import (
+    TalkerTraining,
+    code_targets,
+    foretold_rows,
+    guidance_loss,
+    mask_codes,
+    own_codes,
+    read_prompt,
+    thinker_rows,
+)
 from training.utterances import CodedUtterance, write_coded
 
 
@@ -141,6 +150,32 @@ def test_masking_hides_a_share_of_the_codes_and_changes_no_other() -> None:
     hidden = masked == 44
     assert torch.equal(masked[~hidden], codes[~hidden])
     assert 0.17 < hidden.float().mean() < 0.23 and hidden.float().mean(1).max() > 0.33
+
+
+def test_own_codes_are_drawn_from_what_the_talker_would_say() -> None:
+    codes = torch.full((200, 100), 7)
+    logits = torch.full((200, 101, 48), -9.0)
+    logits[..., 0] = logits[..., 41:] = 9.0  # no sounds
+    logits[..., 3] = 2.0
+    logits[..., 5] = 2.0 + math.log(3)
+    said = own_codes(codes, logits, 0.5, 40, torch.Generator().manual_seed(0))
+    changed = said[said != 7]
+    assert 0.2 < len(changed) / said.numel() < 0.3 and set(changed.tolist()) == {3, 5}
+    assert 0.7 < (changed == 5).float().mean() < 0.8
+
+
+def test_a_foretold_reply_has_the_states_of_saying_it_again(tiny: Checkpoint) -> None:
+    prompt = prompt_of(tiny, [Turn("user", ("Hello.",))])
+    decoder = tiny.thinker.model.model.language_model
+    known = read_prompt(decoder, prompt)
+    texts, lengths = torch.randint(0, 200, (2, 7)), torch.tensor([4, 7])
+    between = torch.tensor([11, 12, 13])
+    told = foretold_rows(decoder, prompt, known.memory, texts, lengths, between)
+    for row, length in enumerate(lengths.tolist()):
+        once = texts[row, :length]
+        whole = thinker_rows(decoder, prompt, known.memory, torch.cat([once, between, once])[None])
+        torch.testing.assert_close(told[row, :length], whole[0, length + 3 :])
+    assert not torch.allclose(told[1], thinker_rows(decoder, prompt, known.memory, texts)[1])
 
 
 def utterances(count: int) -> list[CodedUtterance]:

@@ -42,8 +42,10 @@ from training.talker_model import (
     ReadPrompt,
     TalkerTraining,
     code_targets,
+    foretold_rows,
     guidance_loss,
     mask_codes,
+    own_codes,
     read_prompt,
     thinker_rows,
 )
@@ -54,7 +56,9 @@ from training.utterances import CodedUtterance, read_coded
 class TalkerOptions:
     """How the Talker is trained. Rates are probabilities; `code_masking` is the most that a row's codes are masked.
     state_dropout: how often a reply comes without the Thinker's hidden states. Those depend on how well the prompt foretells
-    the reply, and no prompt here foretells it as a question does its answer; the tokens themselves must do."""
+    the reply, and no prompt here foretells it as a question does its answer; the tokens themselves must do. foretold: how
+    often a reply stands there for the second time, which foretells it wholly. own_codes: the most of a row's codes, in every
+    second step, that are not the teacher's but what the Talker would have said, as when it speaks."""
 
     seconds: float = 420.0
     codes_per_step: int = 32_768
@@ -64,7 +68,9 @@ class TalkerOptions:
     dropout: float = 0.1
     code_masking: float = 0.4
     bpe_dropout: float = 0.08
-    state_dropout: float = 0.3
+    state_dropout: float = 0.25
+    foretold: float = 0.25
+    own_codes: float = 0.5
     joined: float = 0.15
     max_codes: int = 500
     text_prompts: int = 512
@@ -78,16 +84,33 @@ class TalkerOptions:
         assert self.seconds > 0 and self.codes_per_step >= self.max_codes > 0 and self.learning_rate > 0
         assert all(
             0 <= rate < 1
-            for rate in (self.dropout, self.state_dropout, self.code_masking, self.bpe_dropout, self.joined)
+            for rate in (
+                self.dropout,
+                self.state_dropout,
+                self.foretold,
+                self.own_codes,
+                self.code_masking,
+                self.bpe_dropout,
+                self.joined,
+            )
         )
 
 
 class Trainer:
     """The optimisation of one Talker: steps, schedule by the wall clock, checkpoints."""
 
-    def __init__(self, model: TalkerTraining, decoder: Any, prompts: Sequence[Prompt], options: TalkerOptions) -> None:
+    def __init__(
+        self,
+        model: TalkerTraining,
+        decoder: Any,
+        prompts: Sequence[Prompt],
+        options: TalkerOptions,
+        between: Sequence[int] = (),
+    ) -> None:
+        """between: what stands between a reply and the same reply once more; if nothing, none is foretold."""
         self.model, self.decoder, self.prompts, self.options = model, decoder, prompts, options
         self.device = model.speech_tokens.device
+        self.between = torch.tensor(between, dtype=torch.long, device=self.device)
         self._known: dict[int, ReadPrompt] = {}
         matrices = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
@@ -115,11 +138,14 @@ class Trainer:
         blueprint = self.model.blueprint
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             known = self._read(prompt)
-            drop = self.options.state_dropout if self.model.training else 0.0
-            bare = torch.rand(len(batch.text), generator=self.generator, device=self.device) < drop
-            reply = thinker_rows(self.decoder, prompt, known.memory, batch.text, self.model.run, bare)
+            reply = self._reply_rows(batch, prompt, known)
+            given = prompt, known.rows, reply, batch.text_lengths, batch.voices
             codes = mask_codes(batch.codes, masking, blueprint.codec_mask, self.generator)
-            logits, phones, look = self.model(prompt, known.rows, reply, batch.text_lengths, batch.voices, codes)
+            if self.model.training and self.options.own_codes and self.step_count % 2:
+                with torch.no_grad():
+                    said = self.model(*given, codes)[0]
+                codes = own_codes(codes, said, self.options.own_codes, blueprint.codes, self.generator)
+            logits, phones, look = self.model(*given, codes)
         targets = code_targets(batch.codes, batch.code_lengths, blueprint.codec_eos)
         right = (logits.argmax(-1) == targets).sum() / (targets >= 0).sum()
         phone = logits.new_zeros(())
@@ -128,6 +154,21 @@ class Trainer:
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         guidance, looked = guidance_loss(look, batch.written, batch.said)
         return {"loss": loss, "right": right, "phone": phone, "guidance": guidance, "looked": looked}
+
+    def _reply_rows(self, batch: ReplyBatch, prompt: Prompt, known: ReadPrompt) -> Tensor:
+        """What the Talker reads of the replies, [B, M, D]; in training some foretold and some without states."""
+        text, options, run = batch.text, self.options, self.model.run
+        if not self.model.training:
+            return thinker_rows(self.decoder, prompt, known.memory, text, run)
+        bare = torch.rand(len(text), generator=self.generator, device=self.device) < options.state_dropout
+        rows = thinker_rows(self.decoder, prompt, known.memory, text, run, bare)
+        count = round(options.foretold * len(text)) if len(self.between) else 0
+        if count:
+            chosen = torch.randperm(len(text), generator=self.generator, device=self.device)[:count]
+            lengths = batch.text_lengths[chosen]
+            told = foretold_rows(self.decoder, prompt, known.memory, text[chosen], lengths, self.between, run)
+            rows = rows.index_copy(0, chosen, told.to(rows.dtype))
+        return rows
 
     def _read(self, prompt: Prompt) -> ReadPrompt:
         """The prompt as the Thinker understands it, which no step changes: kept."""
@@ -289,7 +330,13 @@ def train(
     if init:
         model.load(read_part(init, "talker", blueprint))
     model.to(device)
-    trainer = Trainer(model, decoder, prompts, options)
+    again = [
+        opened.prompt.close_turn(),
+        *opened.prompt.turn("user", ["Again."]),
+        *opened.prompt.open_turn("assistant", []),
+    ]
+    between = [token for span in again for token in opened.thinker.tmrope.ids(span)]
+    trainer = Trainer(model, decoder, prompts, options, between)
     if resume and (out / "state.pt").exists():
         trainer.resume(out)
     if compile:

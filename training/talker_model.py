@@ -64,6 +64,28 @@ def thinker_rows(
     return hidden + embeds
 
 
+@torch.no_grad()
+def foretold_rows(
+    decoder: Any,
+    prompt: Prompt,
+    memory: Memory,
+    reply_ids: Tensor,
+    lengths: Tensor,
+    between: Tensor,
+    run: LayerPass = layer_pass,
+) -> Tensor:
+    """As `thinker_rows`, of a reply that could be foretold: it was given once before, then came the tokens `between`, [S]."""
+    most, gap = reply_ids.shape[1], len(between)
+    step = torch.arange(2 * most + gap, device=reply_ids.device)
+    after = step - lengths[:, None]  # [B, 2 M + S], counted from the end of the first time
+    again = reply_ids.gather(1, (after - gap).clamp(0, most - 1))
+    ids = torch.where(after < 0, reply_ids[:, step.clamp(max=most - 1)], between[after.clamp(0, gap - 1)])
+    ids = torch.where(after < gap, ids, again)
+    hidden, _ = read(decoder, decoder.embed_tokens(ids), positions_after(prompt, len(step)), memory, run=run)
+    at = lengths[:, None] + gap + torch.arange(most, device=lengths.device)  # [B, M]
+    return hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1])) + decoder.embed_tokens(reply_ids)
+
+
 class TalkerTraining(nn.Module):
     """A Talker, the embedding rows of the speech tokens, and a head for the phones that only training uses."""
 
@@ -154,6 +176,16 @@ def guidance_loss(look: Tensor, written: Tensor, said: Tensor) -> tuple[Tensor, 
     share = look.masked_fill(~wanted, -1e9).logsumexp(-1)
     count = known.sum().clamp(min=1)
     return -(share * known).sum() / count, ((share > -0.693) & known).sum() / count
+
+
+def own_codes(codes: Tensor, logits: Tensor, most: float, sounds: int, generator: torch.Generator) -> Tensor:
+    """Replace a random share, up to `most` and different for each row, of the codes by ones that the Talker might have said
+    itself. logits: [B, T + 1, talker vocabulary]; sounds: how many codes there are, 1…sounds."""
+    rate = torch.rand(len(codes), 1, generator=generator, device=codes.device) * most
+    chosen = torch.rand(codes.shape, generator=generator, device=codes.device) < rate
+    scores = logits[:, : codes.shape[1], 1 : sounds + 1]
+    noise = torch.empty_like(scores).exponential_(generator=generator)
+    return torch.where(chosen, (scores - noise.log()).argmax(-1) + 1, codes)
 
 
 def mask_codes(codes: Tensor, most: float, codec_mask: int, generator: torch.Generator) -> Tensor:
