@@ -122,6 +122,13 @@ def test_the_famous_question_goes_to_the_reasoning_backend(text: str) -> None:
     assert sum(decided.features.values()) >= 1
 
 
+def test_a_story_with_numbers_is_a_problem_and_a_count_of_what_is_shown_is_not() -> None:
+    story = "Tom has three apples and buys five more. How many apples does Tom have?"
+    assert route(Request(story, available=(MOE,))).backend == "moe-nano"
+    for text in ("How many apples do you see?", "How many of the apples are green?", "How old are you?"):
+        assert route(Request(text, available=(MOE,))).backend == "thinker"
+
+
 def test_specialists_get_their_own_work() -> None:
     def backend(text: str, *attachments: Any) -> str:
         return route(Request(text, attachments, available=ALL)).backend
