@@ -121,7 +121,7 @@ def test_stop_ends_the_answer_and_keeps_what_was_written(page: Page) -> None:
         """async () => {
             const post = (path, body) => fetch(path, {method: "POST", headers: {"Content-Type": "application/json"},
                                                       body: JSON.stringify(body)}).then((answer) => answer.json());
-            for (let i = 0; i < 3; i++) {
+            for (let i = 0; i < 6; i++) {
                 const {id} = await post("/api/conversations", {});
                 await post(`/api/conversations/${id}/turns`, {text: "Tell me a long story", parent: null});
             }
