@@ -201,3 +201,12 @@ def kept(page: Page, conversation: str | None = None) -> list[dict[str, Any]]:
     answer = page.request.get(f"/api/conversations/{conversation or conversation_id(page)}")
     assert answer.ok, answer.text()
     return answer.json()["turns"]
+
+
+def until(page: Page, condition: str, timeout_sec: float = 30.0) -> None:
+    """Wait until a JavaScript expression is true. Playwright's own waiting evaluates inside the page, which its
+    Content-Security-Policy forbids as soon as the first look is not enough."""
+    deadline = time.monotonic() + timeout_sec
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"not within {timeout_sec} s: {condition}"
+        page.wait_for_timeout(50)

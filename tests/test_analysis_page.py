@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from app.analysis.report import write_reports
-from tests.browser import chromium
+from tests.browser import chromium, until
 from tests.media_files import write_video
 
 TEXTS = ["A red car comes in.", "Nothing happens.", "A blue van leaves."]
@@ -82,11 +82,11 @@ def test_the_page_shows_every_video_and_fits_its_window(page: Page) -> None:
 
 def test_a_time_seeks_the_player_to_it(page: Page) -> None:
     page.locator("li button").nth(2).click()
-    page.wait_for_function("document.querySelector('video').currentTime >= 8")
-    page.wait_for_function("document.querySelectorAll('li')[2].hasAttribute('aria-current')")
+    until(page, "document.querySelector('video').currentTime >= 8")
+    until(page, "document.querySelectorAll('li')[2].hasAttribute('aria-current')")
     assert page.evaluate("document.querySelector('video').error") is None
     page.locator("rect").nth(1).click()
-    page.wait_for_function("Math.abs(document.querySelector('video').currentTime - 4) < 2")
+    until(page, "Math.abs(document.querySelector('video').currentTime - 4) < 2")
 
 
 def test_search_leaves_what_was_looked_for(page: Page) -> None:

@@ -12,7 +12,7 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from app.config import BUILT_IN_MODELS
-from tests.browser import ANSWER, ROOT, RunningServer, ask, kept
+from tests.browser import ANSWER, ROOT, RunningServer, ask, kept, until
 from training.recognition import Recognizer, word_error_rate
 
 SAMPLES = ROOT / "docs" / "samples"
@@ -126,7 +126,7 @@ def test_a_time_in_the_model_s_own_answer_seeks_the_clip(page: Page, question: s
         "one => { one.seeked = null; one.addEventListener('seeked', () => { one.seeked = one.currentTime; }); }"
     )
     link.click()
-    page.wait_for_function("() => document.querySelector('li.user video').seeked !== null")
+    until(page, "document.querySelector('li.user video').seeked !== null")
     assert abs(player.evaluate("one => one.seeked") - float(told[1])) < 0.2
 
 
