@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.synthesis import FESTIVAL_VOICES, LIBRARIES, track
+from training.synthesis import FESTIVAL_VOICES, library_folders, track
 from training.utterances import PHONE_ID, SAMPLE_RATE_HZ, Utterance
 
 _KED_PITCH_HZ = 105
@@ -25,10 +25,7 @@ class Festival:
             if root is None
             else [str(root / "usr/bin/festival"), "--libdir", str(root / "usr/share/festival")]
         )
-        folders = (
-            [] if root is None else [root / LIBRARIES, root / LIBRARIES / "pulseaudio", root / "lib/x86_64-linux-gnu"]
-        )
-        environment = {"LD_LIBRARY_PATH": ":".join(map(str, folders))} if folders else None
+        environment = None if root is None else {"LD_LIBRARY_PATH": ":".join(map(str, library_folders(root)))}
         self._process = subprocess.Popen(
             [*command, "--pipe"],
             stdin=subprocess.PIPE,

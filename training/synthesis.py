@@ -64,12 +64,18 @@ class Teacher(Protocol):
     def speak(self, text: str, speed: float = 1.0, pitch: float = 1.0) -> Utterance: ...
 
 
+def library_folders(root: Path) -> list[Path]:
+    """Where the libraries of packages unpacked below `root` lie."""
+    return [root / LIBRARIES, root / LIBRARIES / "pulseaudio", root / "lib/x86_64-linux-gnu"]
+
+
 @lru_cache(maxsize=2)
 def _preload(root: Path) -> None:
     """Load what the synthesizers need from `root`, each library after its own needs: the loader finds a needed library
     by its soname once it is in the process, so no search path has to be set."""
-    folders = [root / LIBRARIES, root / LIBRARIES / "pulseaudio", root / "lib/x86_64-linux-gnu"]
-    files = [p for folder in folders for p in folder.glob("*.so*") if not re.search(r"flite|espeak", p.name)]
+    files = [
+        p for folder in library_folders(root) for p in folder.glob("*.so*") if not re.search(r"flite|espeak", p.name)
+    ]
     pending = {p.resolve() for p in files if p.exists()}
     while True:
         loaded = set()

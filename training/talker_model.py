@@ -181,8 +181,7 @@ def guidance_loss(look: Tensor, written: Tensor, said: Tensor) -> tuple[Tensor, 
 def own_codes(codes: Tensor, logits: Tensor, most: float, sounds: int, generator: torch.Generator) -> Tensor:
     """Replace a random share, up to `most` and different for each row, of the codes by ones that the Talker might have said
     itself. logits: [B, T + 1, talker vocabulary]; sounds: how many codes there are, 1…sounds."""
-    rate = torch.rand(len(codes), 1, generator=generator, device=codes.device) * most
-    chosen = torch.rand(codes.shape, generator=generator, device=codes.device) < rate
+    chosen = _chosen(codes, most, generator)
     scores = logits[:, : codes.shape[1], 1 : sounds + 1]
     noise = torch.empty_like(scores).exponential_(generator=generator)
     return torch.where(chosen, (scores - noise.log()).argmax(-1) + 1, codes)
@@ -190,6 +189,10 @@ def own_codes(codes: Tensor, logits: Tensor, most: float, sounds: int, generator
 
 def mask_codes(codes: Tensor, most: float, codec_mask: int, generator: torch.Generator) -> Tensor:
     """Replace a random share, up to `most` and different for each row, of the codes by the codec's mask token."""
+    return codes.masked_fill(_chosen(codes, most, generator), codec_mask)
+
+
+def _chosen(codes: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Places in random rows' random shares, up to `most`, bool [B, T]."""
     rate = torch.rand(len(codes), 1, generator=generator, device=codes.device) * most
-    chosen = torch.rand(codes.shape, generator=generator, device=codes.device) < rate
-    return codes.masked_fill(chosen, codec_mask)
+    return torch.rand(codes.shape, generator=generator, device=codes.device) < rate

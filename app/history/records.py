@@ -110,12 +110,13 @@ class Turn:
     @property
     def captions(self) -> dict[Part, str]:
         """What was said in each of its sounds, where that is known."""
-        sounds = [part for part in self.media if part.medium.kind == "audio"]
-        if len(sounds) < 2:
-            lines = [self.transcript or ""]
-        else:
-            lines = (self.transcript or "").split("\n")
-        return {part: line for part, line in zip(sounds, lines) if line}
+        transcript = self.transcript or ""
+        lines = transcript.split("\n") if len(self.sounds) > 1 else [transcript]
+        return {part: line for part, line in zip(self.sounds, lines) if line}
+
+    @property
+    def sounds(self) -> tuple[MediaPart, ...]:
+        return tuple(part for part in self.media if part.medium.kind == "audio")
 
     @property
     def media(self) -> tuple[MediaPart, ...]:

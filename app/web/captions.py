@@ -44,8 +44,7 @@ class Captions:
 
     def of(self, turn: Turn) -> None:
         """A question was answered: write down its sounds where they are not yet."""
-        sounds = [part for part in turn.media if part.medium.kind == "audio"]
-        if self._closing or turn.transcript is not None or not sounds:
+        if self._closing or turn.transcript is not None or not turn.sounds:
             return
         task = asyncio.create_task(self._write(turn))
         self._writing.add(task)
@@ -93,9 +92,7 @@ class Captions:
         from streaming.transcription import write_down
 
         lines = []
-        for part in turn.media:
-            if part.medium.kind != "audio":
-                continue
+        for part in turn.sounds:
             clip = cast("AudioClip", self._uploads.decoded(part))
             if clip.duration_sec > MOST_SEC or abs(clip.samples).max(initial=0.0) < SILENT:
                 lines.append("")
